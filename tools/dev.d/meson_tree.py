@@ -35,10 +35,15 @@ def files_of(build, target_ids):
 
 
 def ninja(build, files):
-    """Builds these files on all cores. Returns True when all of them are there."""
+    """Builds these files on all cores; what the compiler says is shown on failure. True when all are there."""
     if not files:
         return True
-    return subprocess.run(["ninja", "-C", str(build), "--quiet", *files], check=False).returncode == 0
+    done = subprocess.run(["ninja", "-C", str(build), "--quiet", *files], check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        sys.stdout.write(done.stdout.decode("utf-8", "replace"))
+        sys.stdout.flush()
+    return done.returncode == 0
 
 
 def matching(build, folder, pattern):
