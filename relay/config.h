@@ -1,0 +1,163 @@
+// The configuration of a node, as values. relay/config_toml reads it from TOML; validate() checks what a type
+// cannot. Fixed at start: memory follows from `limits`, the wire-relevant settings are compared with every
+// peer.
+//
+// Wire-relevant settings have one current value and an accepted set. A link needs each side's current value
+// in the other's accepted set, so a legitimate change is: accept everywhere, then use. Each wire version
+// lists the settings it REQUIRES; they have no default, and a node whose configuration lacks one does not
+// start (required_settings()).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/ids.h"
+#include "core/result.h"
+#include "core/time.h"
+#include "core/udp_address.h"
+#include "relay/core_link.h"
+
+namespace trunkline::relay {
+
+// One wire-relevant setting: what this node uses, and what it accepts from a peer (always includes
+// `current`).
+struct WireSetting {
+  std::string name;     // "track_namespace", "mtu", "suite": the key under [wire]
+  std::string current;  // canonical text
+  std::vector<std::string> accepted;
+};
+
+struct PeerConfig {
+  core::NodeId id{};
+  std::string name;
+  core::UdpAddress address{};  // of the peer's core 0
+};
+
+struct LocationHint {  // a static directory entry: "node `node` has `track`"
+  core::TrackId track{};
+  core::NodeId node{};
+};
+
+// Everything that has a size. The node's memory is a function of these (topology prints the sum).
+struct NodeLimits {
+  uint32_t max_peers = 32;
+  uint32_t max_tracks = 16'384;    // tracks known here: published, announced by peers, being acquired
+  uint32_t max_acquires = 16'384;  // waiters and subscriptions, all host queues together
+  uint32_t max_requests = 8'192;   // requests of peers in hand
+  uint32_t max_flows_per_core = 16'384;
+  uint32_t max_outputs_per_core = 65'536;
+  uint32_t max_egress_per_core = 4'096;
+  uint32_t control_window = 64;      // control segments in flight per link and direction
+  uint32_t queue_depth = 1'024;      // packets per host queue, core and direction (2 KiB each)
+  uint32_t command_depth = 4'096;    // host commands in flight per host queue
+  uint32_t core_ring_depth = 4'096;  // commands and events between mesh and one data core
+  uint32_t frame_ring_depth = 1'024;
+  uint32_t transmit_buffers = 256;  // 64 KiB runs per data core
+};
+
+// What the simulator and laboratory demonstrations may take away, one named rule at a time, to show what it
+// is for. Production configuration cannot reach this except with lab = true.
+struct Rules {
+  bool negative_answers = true;   // a peer that lacks the track says so
+  bool deadlines = true;          // an acquire ends by its deadline
+  bool required_settings = true;  // a setting the wire version requires must be there, and must agree
+};
+
+struct AcquireDefaults {
+  Nanos deadline = core::from_ms(1'000);
+  Nanos rendezvous = core::from_ms(0);
+};
+
+struct LinkTiming {  // design: links
+  Nanos heartbeat = core::from_ms(50);
+  Nanos probe = core::from_ms(10);
+  Nanos down_after = core::from_ms(150);
+};
+
+// A laboratory's impairment of what this node sends to one address (see io/wire_model.h for the meaning).
+struct ImpairmentConfig {
+  core::UdpAddress to{};  // port 0: every port of that host
+  double delay_ms = 0;
+  double jitter_ms = 0;
+  double loss = 0;
+  double burst_enter = 0, burst_leave = 1, burst_loss = 1;
+  double duplicate = 0;
+  double reorder = 0;
+  double reorder_ms = 0;
+  double corrupt = 0;
+  uint64_t rate_bps = 0;
+  uint32_t queue_bytes = 0;
+  bool cut = false;
+};
+
+struct IngestConfig {
+  std::string track;  // name
+  core::UdpAddress listen{};
+  TrafficClass traffic_class = TrafficClass::kRest;
+  std::string codec;  // "opus" | "vp8" | "h264" | "" : goes into the descriptor
+  uint32_t ssrc = 0;
+  uint64_t generation = 0;
+};
+struct EgressConfig {
+  std::string track;
+  core::UdpAddress to{};
+  Nanos deadline{};  // 0: the default
+  Nanos rendezvous{};
+};
+
+enum class IdleMode : uint8_t { kBusy, kAdaptive };
+enum class PortChoice : uint8_t { kAuto, kMmsg, kUring };
+
+struct NodeConfig {
+  core::NodeId id{};
+  std::string name;  // for people; at most 32 bytes
+  std::string cluster;
+  std::string region;
+  std::string colour = "default";
+  bool lab = false;  // needed by: the null suite, impairments, rules
+  uint8_t wire_version_min = 1;
+  uint8_t wire_version_max = 1;
+
+  core::UdpAddress listen{};  // core 0; core k listens on port + k (port 0: the kernel chooses each)
+  uint32_t data_cores = 1;
+  std::vector<int> pin;  // CPUs of the data cores; empty: not pinned
+  PortChoice port = PortChoice::kAuto;
+  IdleMode idle = IdleMode::kAdaptive;
+  Nanos idle_bound = core::from_us(250);  // adaptive: the longest sleep while traffic flows
+  Nanos bundle_wait = core::from_us(0);   // audio may wait this long for company; at most 1000 us
+
+  std::vector<WireSetting> wire;  // required and optional settings that were given
+  uint32_t mtu = 1500;            // the value of wire.mtu: bytes of an IP packet
+
+  AcquireDefaults acquire;
+  LinkTiming link;
+  NodeLimits limits;
+  Rules rules;
+  std::vector<PeerConfig> peers;
+  std::vector<LocationHint> locations;
+  std::vector<IngestConfig> ingest;
+  std::vector<EgressConfig> egress;
+  std::vector<ImpairmentConfig> impairments;
+  uint64_t impairment_seed = 1;
+  std::string admin_socket;  // path; empty: none
+  uint32_t host_queues = 4;
+
+  const WireSetting* find_setting(std::string_view setting) const;
+};
+
+// The settings that `wire_version` requires: names under [wire].
+const std::vector<std::string>& required_settings(uint8_t wire_version);
+
+// Everything that a single value cannot say: required settings, ranges, duplicate ids, the null suite outside
+// a laboratory. The error names the key, what is wrong and what to do.
+core::Result<void> validate(const NodeConfig& config);
+
+// TrackId of a name: BLAKE2b-128 of the name, keyed with the namespace (RFC 7693 through libsodium's
+// crypto_generichash). Nodes whose namespaces differ mean different tracks by the same name, which is why
+// wire.track_namespace is compared before a link comes up. Test vectors: docs/protocol.md.
+core::TrackId track_id(std::string_view track_namespace, std::string_view name);
+
+}  // namespace trunkline::relay
