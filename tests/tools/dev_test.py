@@ -38,6 +38,12 @@ class GtestResults(unittest.TestCase):
         self.assertEqual(self.verdicts(pathlib.Path("/nonexistent"), OUTPUT, "ended by signal 11"),
                          {"core: Ring.PushesAndPops": "passed", "core: Ring.Wraps": "failed"})
 
+    def test_a_skipped_case_keeps_its_reason(self):
+        output = "[ RUN      ] Ring.C\nx_test.cc:3: Skipped\nno such device\n\n[  SKIPPED ] Ring.C (0 ms)\n"
+        for path in (report([SKIPPED]), pathlib.Path("/nonexistent")):
+            self.assertEqual(results.cases("core", path, output, "")["core: Ring.C"],
+                             results.Case("skipped", "no such device"))
+
     def test_an_exit_code_that_no_case_explains_is_a_failure(self):
         self.assertEqual(self.verdicts(report([RAN]), "", "exit code 1"),
                          {"core: Ring.A": "passed", "core: process": "failed"})

@@ -26,13 +26,13 @@ def from_report(report):
             if case.get("failures"):
                 found[name] = Case("failed", case["failures"][0]["failure"].strip().splitlines()[0])
             elif case.get("result") == "SKIPPED":
-                found[name] = Case("skipped", "GTEST_SKIP; its output says why")
+                found[name] = Case("skipped")
             elif case.get("status") == "RUN":
                 found[name] = Case("passed")
     return found
 
 
-def from_output(output):
+def from_output(output, ending):
     """Cases of a process that wrote no report: those that ended, and the one that was running."""
     found = {}
     for match in ENDED.finditer(output):
@@ -42,10 +42,16 @@ def from_output(output):
         elif failed and "." in failed:
             found[failed] = Case("failed", "see its output")
         elif skipped and "." in skipped:
-            found[skipped] = Case("skipped", "see its output")
+            found[skipped] = Case("skipped")
     for name in BEGAN.findall(output):
-        found.setdefault(name, Case("failed", "was running when the process ended"))
+        found.setdefault(name, Case("failed", f"was running when the process {ending}"))
     return found
+
+
+def skip_reason(name, output):
+    """The text given to GTEST_SKIP, which the report leaves out."""
+    match = re.search(re.escape(f"[ RUN      ] {name}") + r"\n.*?: Skipped\n(.*)", output)
+    return Case("skipped", match.group(1).strip() if match else "no reason given")
 
 
 def cases(test, report, output, ending):
@@ -53,8 +59,9 @@ def cases(test, report, output, ending):
     try:
         found = from_report(report)
     except (OSError, ValueError, KeyError):
-        found = from_output(output)
         ending = ending or "wrote no report"
+        found = from_output(output, ending)
+    found = {name: skip_reason(name, output) if case.verdict == "skipped" else case for name, case in found.items()}
     found = {f"{test}: {name}": case for name, case in found.items()}
     failed = any(case.verdict == "failed" for case in found.values())
     if ending and not failed:

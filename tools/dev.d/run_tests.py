@@ -9,6 +9,7 @@ import concurrent.futures
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -73,7 +74,8 @@ def run_one(test, tier, build):
     """Runs one registered test to its end or its time limit. Returns (cases, output)."""
     results = build / "test-results"
     results.mkdir(exist_ok=True)
-    report = results / (test["name"].replace("/", "_").replace(" ", "_") + ".json")
+    base = test["name"].replace("/", "_").replace(" ", "_")
+    report, log = results / f"{base}.json", results / f"{base}.log"
     report.unlink(missing_ok=True)
     command = list(test["cmd"])
     if test["protocol"] == "gtest":
@@ -81,23 +83,24 @@ def run_one(test, tier, build):
     env = {**os.environ, **ENVIRONMENT, "TRUNKLINE_TIER": tier.name, **test["env"]}
     # timeout 0 or less means "no limit" in meson; an unbounded test is what this project is against.
     limit_s = (test["timeout"] if test["timeout"] > 0 else 600) * tier.patience
-    # A session of its own, so that a time limit or Ctrl-C ends the test's children as well.
-    with subprocess.Popen(command, cwd=test["workdir"] or build, env=env, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
+    ending = ""
+    # A session of its own, so that a time limit or Ctrl-C ends the test's children as well; a file rather than a
+    # pipe, so that a child that outlives its test cannot keep us waiting for the end of its output.
+    with open(log, "wb") as sink, \
+            subprocess.Popen(command, cwd=test["workdir"] or build, env=env, stdin=subprocess.DEVNULL,
+                             stdout=sink, stderr=subprocess.STDOUT, start_new_session=True) as process:
         running.add(process)
         try:
-            output, _ = process.communicate(timeout=limit_s)
-            ending = ""
+            process.wait(limit_s)
         except subprocess.TimeoutExpired:
             end_session(process)
-            output, _ = process.communicate()
             ending = f"did not end within {limit_s} s"
         finally:
             running.discard(process)
-    text = output.decode("utf-8", "replace")
+    text = log.read_text(encoding="utf-8", errors="replace")
     code = process.returncode
     if not ending and code != 0:
-        ending = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+        ending = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     if test["protocol"] == "gtest":
         return gtest_results.cases(test["name"], report, text, ending), text
     verdict = "passed" if code == 0 and not ending else "failed"
@@ -159,10 +162,16 @@ def run_tier(tier, full):
 
     for group, workers in ((together, os.cpu_count() or 1), (alone, 1)):
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            for done in concurrent.futures.as_completed([pool.submit(timed, t) for t in group]):
-                test, cases, output, seconds = done.result()
-                report_test(test, cases, output, seconds)
-                found.update(cases)
+            try:
+                for done in concurrent.futures.as_completed([pool.submit(timed, t) for t in group]):
+                    test, cases, output, seconds = done.result()
+                    report_test(test, cases, output, seconds)
+                    found.update(cases)
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for child in list(running):
+                    end_session(child)
+                raise
     say(f"{tier.name}: {gtest_results.count(found)}; build {built - started:.1f} s, "
         f"run {time.monotonic() - built:.1f} s")
     return found
@@ -183,10 +192,10 @@ def main():
 
 
 if __name__ == "__main__":
+    # Being ended politely is being interrupted: the running tests are ended too, each in its session.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()
     except KeyboardInterrupt:
-        for child in list(running):
-            end_session(child)
         print("tools/dev: interrupted", file=sys.stderr)
-        os._exit(130)  # worker threads would otherwise be waited for
+        sys.exit(130)
