@@ -6,16 +6,15 @@
 // never per packet.
 //
 // Who owns what, until when
-//   receive   a received packet (its buffer and bytes) belongs to the caller until give_back(). One packet is
-//   one
-//             datagram, or a GRO run of equal datagrams from one source (`segment_size`, the last may be
-//             shorter). The caller may write into the bytes (it opens datagrams in place) and gives every
-//             packet back in the run of the loop in which it received it: received memory never waits for
-//             anything.
-//   transmit  an accepted packet belongs to the port until the port releases its buffer to the pool it came
-//   from
-//             (Buffer::pool, on this same thread), which may be at once or in a later call. What was not
-//             accepted (the tail of the span) stays the caller's, who counts it as a drop or tries again.
+// - Receive: a received packet (its buffer and bytes) belongs to the caller until give_back(). One packet is
+// one
+//   datagram, or a GRO run of equal datagrams from one source (`segment_size`, the last may be shorter). The
+//   caller may write into the bytes (it opens datagrams in place) and gives every packet back in the run of
+//   the loop in which it received it: received memory never waits for anything.
+// - Transmit: an accepted packet belongs to the port until the port releases its buffer to the pool it came
+//   from (Buffer::pool, on this same thread), which may be at once or in a later call. What was not accepted
+//   (the tail of the span) stays the caller's, who counts it as a drop or tries again. A run that had to
+//   leave datagram by datagram and met a full socket is shortened to what is left of it.
 //
 // Nothing here blocks except wait(), which is bounded by its argument.
 #pragma once

@@ -1,0 +1,33 @@
+// See wake_event.h.
+#include "io/wake_event.h"
+
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "core/check.h"
+
+namespace trunkline::io {
+
+WakeEvent::WakeEvent() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  // Fails only when the process is out of descriptors before its first endpoint: there is nothing to run.
+  TL_CHECK(fd_);
+}
+
+void WakeEvent::signal() noexcept {
+  const uint64_t one = 1;
+  // EAGAIN (2^64 - 2 signals pending) still leaves the event readable, which is all that is wanted.
+  [[maybe_unused]] const ssize_t written = ::write(fd_.get(), &one, sizeof one);
+}
+
+bool WakeEvent::drain() noexcept {
+  uint64_t count = 0;
+  return ::read(fd_.get(), &count, sizeof count) == static_cast<ssize_t>(sizeof count);
+}
+
+void sharpen_thread_timers() noexcept {
+  constexpr unsigned long kSlackNs = 1'000;
+  prctl(PR_SET_TIMERSLACK, kSlackNs, 0UL, 0UL, 0UL);
+}
+
+}  // namespace trunkline::io
