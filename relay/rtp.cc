@@ -80,7 +80,6 @@ std::optional<RtpView> RtpView::parse(Bytes datagram, RtpFault& fault) noexcept 
   const size_t header_length = datagram.size() - in.remaining();
   uint8_t padding = 0;
   if ((fixed[0] & kPaddingBit) != 0) {
-    if (in.remaining() == 0) return refuse(RtpFault::kPadding);
     padding = datagram.back();
     if (padding == 0 || padding > in.remaining()) return refuse(RtpFault::kPadding);
   }

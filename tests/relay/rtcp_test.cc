@@ -60,6 +60,8 @@ const std::vector<Case>& cases() {
       {"SDES chunk without items", hex("81ca 0002 0000000a 00000000"), kNone, 1},
       {"SDES of two chunks", hex("82ca 0006 0000000a 01016100 0000000b 01026162 00000000 00000000"), kNone,
        1},
+      {"SDES whose second chunk begins on a word",
+       hex("82ca 0005 0000000a 01000000 00000101 ff026161 00000000"), kNone, 1},
       {"BYE", hex(kBye), kNone, 1},
       {"BYE with a reason", hex(kByeReason), kNone, 1},
       {"APP", hex(kApp), kNone, 1},
@@ -127,9 +129,9 @@ const std::vector<Case>& cases() {
       {"transport-wide feedback of 8191 large deltas",
        hex("8fcd 0005 0000000a 0000000b 0001 ffff 00000207 5fff 0404"), kRtcpTransportCc},
       {"transport-wide feedback with the reserved symbol in a run",
-       hex("8fcd 0005 0000000a 0000000b 0001 0001 00000207 6001 0000"), kRtcpTransportCc},
+       hex("8fcd 0006 0000000a 0000000b 0001 0001 00000207 6001 000000000000"), kRtcpTransportCc},
       {"transport-wide feedback with the reserved symbol in a vector",
-       hex("8fcd 0005 0000000a 0000000b 0001 0001 00000207 f000 0000"), kRtcpTransportCc},
+       hex("8fcd 0006 0000000a 0000000b 0001 0001 00000207 f000 000000000000"), kRtcpTransportCc},
       {"XR without its SSRC", hex("80cf 0000"), kRtcpXr},
       {"XR block past the end", hex("80cf 0003 0000000a 04000002 11223344"), kRtcpXr},
   };
@@ -294,6 +296,8 @@ TEST(RtcpView, AcceptsEachChunkFormOfTransportCc) {
   EXPECT_TRUE(RtcpView::parse(hex("8fcd 0005 0000000a 0000000b 0001 000e 00000207 9000 0400")));
   EXPECT_TRUE(RtcpView::parse(hex("8fcd 0006 0000000a 0000000b 0001 0007 00000207 d800 040404 000000")));
   EXPECT_FALSE(RtcpView::parse(hex("8fcd 0005 0000000a 0000000b 0001 0007 00000207 d800 0404")));
+  // The longest run, of packets that did not arrive.
+  EXPECT_TRUE(RtcpView::parse(hex("8fcd 0005 0000000a 0000000b 0001 1fff 00000207 1fff 0000")));
   // A run may announce more packets than the status count leaves.
   EXPECT_TRUE(RtcpView::parse(hex("8fcd 0005 0000000a 0000000b 0001 0002 00000207 3fff 0404")));
 }

@@ -223,9 +223,9 @@ TEST(Vp8, RecognisesTheFirstPacketOfAKeyFrame) {
       {"90 80 8505 10", true},        // 15-bit PictureID
       {"90 80 8505 11", false},       //
       {"90 c0 8505 07 10", true},     // + TL0PICIDX
-      {"90 e0 8505 07 40 10", true},  // + TID
-      {"90 f0 8505 07 40 10", true},  // TID and KEYIDX share one byte
-      {"90 10 40 10", true},          // KEYIDX alone
+      {"90 e0 8505 07 41 10", true},  // + TID
+      {"90 f0 8505 07 41 10", true},  // TID and KEYIDX share one byte
+      {"90 10 41 10", true},          // KEYIDX alone
       {"90 00 10", true},             // extension byte that announces nothing
       {"", false},
       {"10", false},
