@@ -30,8 +30,8 @@
 // A version has 48 bits. It would have to wrap around while one reader stands between two loads, which at
 // 10^7 re-uses of one entry per second takes 326 days.
 //
-// Threads: insert, erase: one writer. find, find_burst, size: any. Memory: 40 bytes per entry, at least 4/3
-// as many entries as the capacity, a power of two of buckets, plus the stash; in the constructor.
+// Threads: insert, erase: one writer. find, find_burst, size: any. Memory: 40 bytes per entry and two to four
+// entries per key of the capacity (buckets are a power of two), plus the stash; in the constructor.
 //
 // Invariants
 //   I1  a key is in at most one entry
@@ -74,8 +74,8 @@ class BoundedTable {
   // Room for `capacity` keys. Contract: 1 <= capacity <= 2^26.
   BoundedTable(uint32_t capacity, HashKey key) : capacity_(capacity), key_(key) {
     TL_CHECK(capacity >= 1 && capacity <= (1u << 26));
-    // At most three quarters full, where both buckets of a key being full is rare (see the tests).
-    const uint32_t needed = (capacity + kLineWords * 3 / 4 - 1) / (kLineWords * 3 / 4);
+    // At most half full on average: see kKeysPerBucket.
+    const uint32_t needed = (capacity + kKeysPerBucket - 1) / kKeysPerBucket;
     const uint32_t buckets = std::bit_ceil(std::max(needed, 2u));
     bucket_mask_ = buckets - 1;
     stash_ = buckets;
@@ -167,6 +167,9 @@ class BoundedTable {
   using SmallWord = typename Sync::template Atomic<uint32_t>;
 
   static constexpr uint32_t kLineWords = kCacheLine / sizeof(uint64_t);  // 8 entries per bucket
+  // On average, at capacity. Simulated with the rule of bucket_for() and keys that come and go at random: at
+  // 6 the stash would need one place in 120 for them, at 5 one in 10 000, at 4 one in 8 million.
+  static constexpr uint32_t kKeysPerBucket = kLineWords / 2;
   static constexpr uint32_t kStashBuckets = 4;  // 32 keys; a bound for look-ups, not a need (see the tests)
   static constexpr uint32_t kBurst = 32;        // prefetches in flight: more gain little on this machine
   static constexpr uint32_t kTagBits = 16;

@@ -43,18 +43,21 @@ int64_t Histogram::percentile(double percent) const noexcept {
   const double share = std::clamp(percent, 0.0, 100.0) / 100.0;
   const auto exact = static_cast<uint64_t>(std::ceil(share * static_cast<double>(total)));
   const uint64_t rank = std::clamp<uint64_t>(exact, 1, total);
-  // The two ends are known exactly.
-  if (rank == total) return max();
-  if (rank == 1) return min();
+  // The two ends are known exactly, except that a reader may see a bucket before it sees the first end move.
+  const int64_t smallest = min();
+  const int64_t largest = max();
+  const bool ends_known = smallest <= largest;
+  if (ends_known && rank == total) return largest;
+  if (ends_known && rank == 1) return smallest;
   uint64_t seen = 0;
   for (uint32_t i = 0; i < kBuckets; ++i) {
     seen += counts_[i].value();
     if (seen < rank) continue;
     const int64_t middle = lowest_of(i) + (highest_of(i) - lowest_of(i)) / 2;
     // The bucket's middle may lie outside of all that was recorded.
-    return std::max(std::min(middle, max()), min());
+    return ends_known ? std::clamp(middle, smallest, largest) : middle;
   }
-  return max();
+  return largest;
 }
 
 }  // namespace trunkline::core
