@@ -68,11 +68,7 @@ Result<uint16_t> MmsgPort::open_endpoint(const EndpointOptions& options) {
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
     return Error{0, explain_socket_error(socket->address, errno)};
 
-  if (endpoints_.empty()) {
-    int segment = 0;
-    socklen_t size = sizeof segment;
-    gso_ = gso_wanted_ && getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) == 0;
-  }
+  if (endpoints_.empty()) gso_ = gso_wanted_ && socket->gso;
   endpoints_.push_back(std::move(*socket));
   return static_cast<uint16_t>(endpoints_.size() - 1);
 }
@@ -345,19 +341,7 @@ void MmsgPort::wait(SleepUntil until, Nanos bound) noexcept {
 }
 
 std::string MmsgPort::describe() const {
-  std::string text = "mmsg: recvmmsg and sendmmsg, " + std::to_string(endpoints_.size()) + " endpoint";
-  if (endpoints_.size() != 1) text += "s";
-  if (endpoints_.empty()) return text;
-  bool gro = true;
-  uint32_t receive_bytes = UINT32_MAX;
-  uint32_t send_bytes = UINT32_MAX;
-  for (const UdpSocket& endpoint : endpoints_) {
-    gro = gro && endpoint.gro;
-    receive_bytes = std::min(receive_bytes, endpoint.receive_buffer_bytes);
-    send_bytes = std::min(send_bytes, endpoint.send_buffer_bytes);
-  }
-  return text + ", GRO " + (gro ? "yes" : "no") + ", GSO " + (gso_ ? "yes" : "no") + ", socket buffers " +
-         std::to_string(receive_bytes >> 10) + " KiB in and " + std::to_string(send_bytes >> 10) + " KiB out";
+  return "mmsg: recvmmsg and sendmmsg, " + describe_sockets(endpoints_, gso_);
 }
 
 }  // namespace trunkline::io

@@ -8,6 +8,9 @@
 #include <cerrno>
 #include <cstring>
 
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103  // Linux 4.18; older headers lack the name
+#endif
 #ifndef UDP_GRO
 #define UDP_GRO 104  // Linux 5.0; older headers lack the name
 #endif
@@ -108,14 +111,31 @@ std::string explain_socket_error(const UdpAddress& address, int error) {
   }
 }
 
-Result<UdpSocket> open_udp_socket(const EndpointOptions& options) {
+std::string describe_sockets(std::span<const UdpSocket> sockets, bool gso_in_use) {
+  std::string text = std::to_string(sockets.size()) + (sockets.size() == 1 ? " endpoint" : " endpoints");
+  if (sockets.empty()) return text;
+  bool gro = true;
+  uint32_t receive_bytes = UINT32_MAX;
+  uint32_t send_bytes = UINT32_MAX;
+  for (const UdpSocket& socket : sockets) {
+    gro = gro && socket.gro;
+    receive_bytes = std::min(receive_bytes, socket.receive_buffer_bytes);
+    send_bytes = std::min(send_bytes, socket.send_buffer_bytes);
+  }
+  return text + ", GRO " + (gro ? "yes" : "no") + ", GSO " + (gso_in_use ? "yes" : "no") +
+         ", socket buffers " + std::to_string(receive_bytes >> 10) + " KiB in and " +
+         std::to_string(send_bytes >> 10) + " KiB out";
+}
+
+Result<UdpSocket> open_udp_socket(const EndpointOptions& options, SocketMode mode) {
   const UdpAddress& wanted = options.bind;
   if (wanted.family != 4 && wanted.family != 6)
     return Error{0, "cannot open a UDP endpoint: no address given; name an IPv4 or IPv6 address to bind to"};
 
   UdpSocket socket;
   const int domain = wanted.family == 4 ? AF_INET : AF_INET6;
-  socket.fd = FileDescriptor(::socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP));
+  const int type = SOCK_DGRAM | SOCK_CLOEXEC | (mode == SocketMode::kNonBlocking ? SOCK_NONBLOCK : 0);
+  socket.fd = FileDescriptor(::socket(domain, type, IPPROTO_UDP));
   if (!socket.fd) return refusal(wanted, errno);
   const int fd = socket.fd.get();
 
@@ -125,6 +145,10 @@ Result<UdpSocket> open_udp_socket(const EndpointOptions& options) {
   socket.receive_buffer_bytes = size_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, options.receive_buffer_bytes);
   socket.send_buffer_bytes = size_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.send_buffer_bytes);
   socket.gro = options.gro && set_option(fd, SOL_UDP, UDP_GRO, 1);
+
+  int segment = 0;
+  socklen_t segment_size = sizeof segment;
+  socket.gso = getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &segment_size) == 0;
 
   SocketAddress address;
   if (::bind(fd, &address.base, to_socket_address(wanted, address)) != 0) return refusal(wanted, errno);

@@ -1,4 +1,4 @@
-// One UDP socket as every socket port wants it: non-blocking, unconnected, never fragmenting, with buffers as
+// One UDP socket as every socket port wants it: unconnected, never fragmenting, with buffers as
 // large as the kernel grants, and a refusal that tells the operator what to do.
 //
 // Owned by the port that opened it. Opening is control path (it may allocate and it makes system calls); the
@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "core/result.h"
@@ -66,12 +67,21 @@ struct UdpSocket {
       0;                           // granted; the kernel doubles what is asked and charges its own overhead
   uint32_t send_buffer_bytes = 0;  // granted
   bool gro = false;                // UDP_GRO was asked for and accepted
+  bool gso = false;                // the kernel knows UDP_SEGMENT
 };
 
-// Opens and binds. The error names the address, the cause and the remedy.
-core::Result<UdpSocket> open_udp_socket(const EndpointOptions& options);
+// io_uring reads O_NONBLOCK as "fail rather than wait for me", so its sockets must block.
+enum class SocketMode : uint8_t { kNonBlocking, kBlocking };
 
-// "198.18.0.1:5004: address already in use: ..." for an errno of socket() or bind().
+// Opens and binds. The error names the address, the cause and the remedy.
+core::Result<UdpSocket> open_udp_socket(const EndpointOptions& options,
+                                        SocketMode mode = SocketMode::kNonBlocking);
+
+// "3 endpoints, GRO yes, GSO yes, socket buffers 4096 KiB in and 4096 KiB out": the least of what was
+// granted.
+std::string describe_sockets(std::span<const UdpSocket> sockets, bool gso_in_use);
+
+// "cannot open UDP 198.18.0.1:5004: the address already in use: ..." for an errno of socket() or bind().
 std::string explain_socket_error(const core::UdpAddress& address, int error);
 
 }  // namespace trunkline::io

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "io/mmsg_port.h"
+#include "io/uring_port.h"
 #include "tests/io/port_harness.h"
 
 namespace trunkline::io {
@@ -25,6 +26,19 @@ std::unique_ptr<Port> make_mmsg_without_gso(PortHarness& harness, std::string&) 
   PortOptions options = harness.options();
   options.gso = false;
   return std::make_unique<MmsgPort>(options);
+}
+
+std::unique_ptr<Port> make_uring(PortHarness& harness, std::string& why_not) {
+  auto port = make_uring_port(harness.options());
+  if (!port) why_not = port.error().text;
+  return port ? std::move(*port) : nullptr;
+}
+std::unique_ptr<Port> make_uring_without_gso(PortHarness& harness, std::string& why_not) {
+  PortOptions options = harness.options();
+  options.gso = false;
+  auto port = make_uring_port(options);
+  if (!port) why_not = port.error().text;
+  return port ? std::move(*port) : nullptr;
 }
 
 class PortConformance : public testing::TestWithParam<PortKindUnderTest> {
@@ -312,7 +326,9 @@ TEST_P(PortConformance, DescribesItself) {
 
 INSTANTIATE_TEST_SUITE_P(Ports, PortConformance,
                          testing::Values(PortKindUnderTest{"mmsg", make_mmsg},
-                                         PortKindUnderTest{"mmsg_without_gso", make_mmsg_without_gso}),
+                                         PortKindUnderTest{"mmsg_without_gso", make_mmsg_without_gso},
+                                         PortKindUnderTest{"uring", make_uring},
+                                         PortKindUnderTest{"uring_without_gso", make_uring_without_gso}),
                          [](const auto& kind) { return std::string(kind.param.name); });
 
 }  // namespace
