@@ -97,6 +97,7 @@ class BoundedTable {
   void find_burst(std::span<const TrackId> ids, std::span<uint32_t> out) const noexcept {
     TL_CHECK(out.size() >= ids.size());
     std::array<Place, kBurst> places;
+    std::array<Candidate, kBurst> candidates;
     for (size_t from = 0; from < ids.size(); from += kBurst) {
       const auto n = std::min<size_t>(kBurst, ids.size() - from);
       for (size_t i = 0; i < n; ++i) {
@@ -104,15 +105,16 @@ class BoundedTable {
         __builtin_prefetch(&buckets_[places[i].first]);
       }
       for (size_t i = 0; i < n; ++i) {
-        // A hint only: what is loaded here is not relied upon, find_at() looks for itself.
-        const uint32_t matches = matches_in(snapshot(places[i].first), places[i].tag);
-        if (matches != 0) {
-          __builtin_prefetch(&entry(places[i].first, first_of(matches)));
+        candidates[i] = first_candidate(places[i].first, places[i].tag);
+        if (candidates[i].slot != kNone) {
+          __builtin_prefetch(&entry(places[i].first, candidates[i].slot));
         } else {
           __builtin_prefetch(&buckets_[places[i].second]);
         }
       }
-      for (size_t i = 0; i < n; ++i) out[from + i] = find_at(ids[from + i], places[i]);
+      for (size_t i = 0; i < n; ++i) {
+        out[from + i] = find_from(candidates[i], ids[from + i], places[i]);
+      }
     }
   }
 
@@ -189,6 +191,10 @@ class BoundedTable {
     uint32_t second;
     uint64_t tag;
   };
+  struct Candidate {  // an entry whose tag matched, and the control word that said so; slot kNone: none did
+    uint32_t slot;
+    uint64_t word;
+  };
   struct Position {  // where a key is; bucket kNone: nowhere
     uint32_t bucket;
     uint32_t slot;
@@ -229,9 +235,11 @@ class BoundedTable {
   }
 
   uint32_t find_at(const TrackId& id, const Place& place) const noexcept {
-    uint32_t record = find_in(place.first, id, place.tag);
-    if (record != kNone) return record;
-    record = find_in(place.second, id, place.tag);
+    const uint32_t record = find_in(place.first, id, place.tag);
+    return record != kNone ? record : find_beyond_first(id, place);
+  }
+  uint32_t find_beyond_first(const TrackId& id, const Place& place) const noexcept {
+    uint32_t record = find_in(place.second, id, place.tag);
     if (record != kNone || stash_used_.load_acquire() == 0) return record;  // A1
     for (uint32_t i = 0; i < kStashBuckets && record == kNone; ++i) {
       record = find_in(stash_ + i, id, place.tag);
@@ -242,15 +250,35 @@ class BoundedTable {
     const Words words = snapshot(bucket);
     for (uint32_t matches = matches_in(words, tag); matches != 0; matches &= matches - 1) {
       const uint32_t slot = first_of(matches);
-      const Entry& e = entry(bucket, slot);
-      const uint64_t high = e.high.load_acquire();      // A2
-      const uint64_t low = e.low.load_acquire();        // A2
-      const uint32_t record = e.record.load_acquire();  // A2
-      // Relaxed: A2 keeps it behind the three loads; it is compared, nothing is read on the strength of it.
-      const uint64_t again = buckets_[bucket].words[slot].load_relaxed();
-      if (again == words[slot] && high == id.high() && low == id.low()) return record;
+      const uint32_t record = record_if(bucket, {slot, words[slot]}, id);
+      if (record != kNone) return record;
     }
     return kNone;
+  }
+  // The candidate's record, if its key is `id` and it still is what it was when its control word was read.
+  uint32_t record_if(uint32_t bucket, Candidate candidate, const TrackId& id) const noexcept {
+    const Entry& e = entry(bucket, candidate.slot);
+    const uint64_t high = e.high.load_acquire();      // A2
+    const uint64_t low = e.low.load_acquire();        // A2
+    const uint32_t record = e.record.load_acquire();  // A2
+    // Relaxed: A2 keeps it behind the three loads; it is compared, nothing is read on the strength of it.
+    const uint64_t again = buckets_[bucket].words[candidate.slot].load_relaxed();
+    return again == candidate.word && high == id.high() && low == id.low() ? record : kNone;
+  }
+
+  // The two halves of a look-up in a burst, between which the entry is fetched. The first bucket has been
+  // passed in the first half: only where a tag matched and the key did not is it looked at once more, for a
+  // second entry with that tag.
+  Candidate first_candidate(uint32_t bucket, uint64_t tag) const noexcept {
+    const Words words = snapshot(bucket);
+    const uint32_t matches = matches_in(words, tag);
+    if (matches == 0) return {kNone, 0};
+    return {first_of(matches), words[first_of(matches)]};
+  }
+  uint32_t find_from(Candidate candidate, const TrackId& id, const Place& place) const noexcept {
+    if (candidate.slot == kNone) return find_beyond_first(id, place);
+    const uint32_t record = record_if(place.first, candidate, id);
+    return record != kNone ? record : find_at(id, place);
   }
 
   // The writer's own look-ups: nobody else writes, so relaxed loads see everything.

@@ -3,7 +3,8 @@
 // algorithm). One compression and three finalisation rounds, as Rust's and Python's tables use it; the
 // paper's own 2-4 is what the published test vectors are for, so the rounds are template parameters.
 //
-// Pure functions. keyed_hash16 takes about 5 ns here, without a branch or a loop left after compilation.
+// Pure functions. keyed_hash16 takes 8 ns (BM_KeyedHash16, Zen 4 at 2.6 GHz), without a branch or a loop left
+// after compilation.
 #pragma once
 
 #include <bit>
