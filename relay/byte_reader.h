@@ -53,6 +53,10 @@ class ByteReader {
     const Bytes head = take(4);
     return head.empty() ? 0 : load_u32(head, 0);
   }
+  constexpr uint64_t u64() noexcept {
+    const Bytes head = take(8);
+    return head.empty() ? 0 : (uint64_t{load_u32(head, 0)} << 32) | load_u32(head, 4);
+  }
 
  private:
   Bytes rest_;
@@ -77,6 +81,13 @@ class ByteWriter {
   constexpr void u32(uint32_t value) noexcept {
     u16(static_cast<uint16_t>(value >> 16));
     u16(static_cast<uint16_t>(value & 0xffff));
+  }
+  constexpr void u64(uint64_t value) noexcept {
+    u32(static_cast<uint32_t>(value >> 32));
+    u32(static_cast<uint32_t>(value & 0xffffffff));
+  }
+  constexpr void bytes(Bytes value) noexcept {
+    for (const uint8_t byte : value) u8(byte);
   }
   // Bytes written; 0 when not everything fitted (a half-written packet is never sent).
   constexpr size_t length() const noexcept { return failed_ ? 0 : length_; }

@@ -16,7 +16,7 @@
 // in three ways, each cheaper than waiting: two later segments were received (sent again at once, RFC 6675
 // with a threshold of two), or the retransmission time out passed: smoothed round-trip time + 4 deviations
 // (RFC 6298, samples of segments sent once only), at least 20 ms, doubled per repeat up to 500 ms. Only the
-// first 64 unacknowledged segments are ever repeated: those of which `received` speaks.
+// first 65 unacknowledged segments are ever repeated: those of which `ack` and `received` speak.
 //
 // There is no congestion window: `window` segments of at most kMaxFrameBytes are the bound on what a link can
 // have under way. When it is full try_append() refuses, and the caller restarts with a snapshot.
@@ -98,27 +98,32 @@ class ControlStream {
   Nanos round_trip() const noexcept { return srtt_; }
 
  private:
+  using Emit = FunctionRef<void(std::span<const uint8_t>)>;
+  using Deliver = FunctionRef<void(std::span<const uint8_t>)>;
+  static constexpr Nanos kNoSample = core::kNever;
+
   struct Sent {  // a segment from closing to acknowledgement
     Nanos sent_at{};
-    uint16_t payload = 0;   // bytes of messages
-    uint8_t sends = 0;      // times sent, saturating
-    bool received = false;  // the peer holds it out of order
-    bool repeat_now = false;
+    uint16_t payload = 0;     // bytes of messages
+    uint8_t backoffs = 0;     // times that its timer fired
+    bool repeated = false;    // sent more than once
+    bool received = false;    // the peer has it
+    bool repeat_now = false;  // seen to be lost
   };
+  static_assert(sizeof(Sent) == 16);
 
   uint8_t* send_slot(uint64_t n) noexcept { return send_bytes_.get() + (n % window_) * kMaxFrameBytes; }
   uint8_t* hold_slot(uint64_t n) noexcept { return hold_bytes_.get() + (n % window_) * kMaxFrameBytes; }
-  bool close_open_segment() noexcept;
-  void emit_data(uint64_t n, Nanos now, FunctionRef<void(std::span<const uint8_t>)>& emit) noexcept;
-  void emit_ack(FunctionRef<void(std::span<const uint8_t>)>& emit) noexcept;
+  void close_open_segment() noexcept;
+  void emit_data(uint64_t n, Nanos now, Emit& emit) noexcept;
+  void emit_ack(Emit& emit) noexcept;
   size_t seal(uint8_t* segment, uint64_t seq, size_t payload) noexcept;
   uint64_t received_bits() const noexcept;
   void acknowledge(Nanos now, uint64_t ack, uint64_t received) noexcept;
   void mark_losses() noexcept;
   void sample(Nanos round_trip) noexcept;
-  Nanos timeout(Nanos rto_base, uint8_t sends) const noexcept;
-  Received accept(uint32_t wire_seq, std::span<const uint8_t> payload,
-                  FunctionRef<void(std::span<const uint8_t>)>& deliver) noexcept;
+  Nanos timeout(Nanos rto_base, uint8_t backoffs) const noexcept;
+  Received accept(uint32_t wire_seq, std::span<const uint8_t> payload, Deliver& deliver) noexcept;
 
   uint32_t window_;
   bool flush_wanted_ = false;
@@ -137,6 +142,7 @@ class ControlStream {
 
   // receiving
   uint64_t expected_ = 0;                     // first segment not received
+  uint32_t held_count_ = 0;                   // segments that wait in the receive buffer
   std::unique_ptr<uint16_t[]> hold_lengths_;  // payload bytes held per slot; 0: nothing
   std::unique_ptr<uint8_t[]> hold_bytes_;
 };

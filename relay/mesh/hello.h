@@ -108,6 +108,8 @@ class ShortText {
  public:
   ShortText() = default;
   ShortText(std::string_view text) noexcept;  // NOLINT: implicit by design
+  ShortText(const char* text) noexcept        // NOLINT: implicit by design
+      : ShortText(std::string_view(text)) {}
   std::string_view view() const noexcept { return {text_.data(), length_}; }
 
  private:
