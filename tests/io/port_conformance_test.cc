@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "io/impaired_port.h"
 #include "io/mmsg_port.h"
 #include "io/uring_port.h"
 #include "tests/io/port_harness.h"
@@ -39,6 +40,17 @@ std::unique_ptr<Port> make_uring_without_gso(PortHarness& harness, std::string& 
   auto port = make_uring_port(options);
   if (!port) why_not = port.error().text;
   return port ? std::move(*port) : nullptr;
+}
+
+// An impaired wire that does nothing, around all destinations: every datagram is taken out, kept and sent on.
+std::unique_ptr<Port> make_impaired(PortHarness& harness, std::string&) {
+  ImpairedOptions options;
+  options.pages = &harness.pages();
+  options.capacity = 256;
+  options.datagram_bytes = 64u << 10;
+  return std::make_unique<ImpairedPort>(std::make_unique<MmsgPort>(harness.options()),
+                                        std::vector<ImpairedPath>{{loopback4(), 0, {}}, {loopback6(), 0, {}}},
+                                        options);
 }
 
 class PortConformance : public testing::TestWithParam<PortKindUnderTest> {
@@ -328,7 +340,8 @@ INSTANTIATE_TEST_SUITE_P(Ports, PortConformance,
                          testing::Values(PortKindUnderTest{"mmsg", make_mmsg},
                                          PortKindUnderTest{"mmsg_without_gso", make_mmsg_without_gso},
                                          PortKindUnderTest{"uring", make_uring},
-                                         PortKindUnderTest{"uring_without_gso", make_uring_without_gso}),
+                                         PortKindUnderTest{"uring_without_gso", make_uring_without_gso},
+                                         PortKindUnderTest{"impaired", make_impaired}),
                          [](const auto& kind) { return std::string(kind.param.name); });
 
 }  // namespace
