@@ -10,6 +10,7 @@
 
 #include "relay/config_toml.h"
 #include "relay/include/trunkline/trunkline.h"
+#include "relay/mesh/hello.h"
 #include "relay/toml_section.h"
 
 namespace trunkline::relay {
@@ -22,7 +23,6 @@ constexpr int64_t kUs = 1'000;
 constexpr int64_t kMs = 1'000'000;
 // A minute bounds every wait that a configuration may ask for.
 constexpr int64_t kMaxWaitMs = 60'000;
-constexpr size_t kMaxNameBytes = 32;    // names travel in HELLO
 constexpr size_t kMaxTrackBytes = 256;  // a track's name is hashed, never sent
 constexpr size_t kMaxPathBytes = 107;   // sockaddr_un.sun_path with its zero (unix(7))
 
@@ -37,7 +37,7 @@ void read_node(TomlReader& reader, const toml::table& table, NodeConfig& config)
   node.integer("id", config.id.value, 1, INT64_MAX);
   config.name = "node-" + std::to_string(config.id.value);
   node.text("name", config.name, kMaxNameBytes);
-  node.text("cluster", config.cluster, kMaxNameBytes);
+  node.text("cluster", config.cluster, kMaxClusterBytes);
   node.text("region", config.region, kMaxNameBytes);
   node.text("colour", config.colour, kMaxNameBytes);
   node.boolean("lab", config.lab);
@@ -76,7 +76,7 @@ std::optional<std::string> setting_text(TomlReader& reader, const toml::node& va
     return std::nullopt;
   }
   const auto text = value.value_exact<std::string>();
-  if (text && !text->empty() && text->size() <= 64) return text;
+  if (text && !text->empty() && text->size() <= kMaxSettingValueBytes) return text;
   reader.fail(value.source(), key, "must be a string of 1 to 64 bytes");
   return std::nullopt;
 }
