@@ -75,6 +75,7 @@ struct FlowOpen {
   TrafficClass traffic_class = TrafficClass::kRest;  // of the track, where a packet does not say
   LinkId link = 0;                                   // kUpstream: where media comes from and feedback goes
   uint16_t queue = 0;                                // kLocal: the publisher's host queue; kNoQueue for a tap
+  uint64_t handle = 0;                               // kLocal: what the host calls this publication
   Label upstream_label{};  // kUpstream: the label for feedback, in the peer's number space
   CoreId upstream_core{};
   Nanos keyframe_interval{};  // at most one keyframe request upstream per this

@@ -59,8 +59,7 @@ class ControlStream {
 
   // A new session: numbers restart at 0, everything in hand is forgotten, so is the round-trip time.
   // Costs a pass over the window's descriptors (16 bytes each), not over its bytes.
-  // `first` is the number to restart at, the same at both ends: 0 in wire version 1.
-  void reset(uint64_t first = 0) noexcept;
+  void reset() noexcept;
 
   // ---- sending
   // Takes a copy of one whole message (1 .. kMaxMessageBytes). False: the window is full, nothing was taken.

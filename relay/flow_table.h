@@ -1,0 +1,147 @@
+// FlowTable: what a data core knows about each track it owns, and where the track's packets go.
+//
+// The idea: a label's index is the flow's number, so locating a record is one array access; the one cache
+// line it touches holds all that delivering to one output needs: the label to compare, the source to check,
+// the first output, the counters. Further outputs lie in chunks of seven from a bounded slab, always packed,
+// so a fan-out of 16 reads three more double lines. What only rare events need (feedback, taps) lies apart.
+//
+// Owned by one data core. Nothing here allocates after construction, and memory is touched when used.
+#pragma once
+
+#include <cstdint>
+
+#include "core/cacheline.h"
+#include "relay/config.h"
+#include "relay/core_link.h"
+#include "relay/lazy_array.h"
+#include "relay/record.h"
+
+namespace trunkline::relay {
+
+// One output, a quarter of a line.
+struct OutputSlot {
+  OutputKind kind;
+  uint8_t remote_core;
+  uint16_t target;
+  // A packet of the video frame with this RTP timestamp was dropped here: its rest goes the same way.
+  uint32_t broken_timestamp;
+  uint32_t label;  // kLink
+  bool broken;
+  uint8_t reserved[3];
+};
+static_assert(sizeof(OutputSlot) == 16);
+
+struct alignas(core::kCacheLine) Flow {
+  Label label;    // 0: free
+  uint16_t peer;  // kUpstream: the link it comes from. kLocal: its host queue, kNoQueue for a tap
+  uint16_t output_count;
+  FlowSource source;
+  TrafficClass traffic_class;
+  bool started;  // packets flow: kFlowStarted was reported or waits to be
+  bool start_unreported;
+  uint32_t more;  // first chunk of further outputs + 1; 0: none
+  OutputSlot first;
+  uint64_t handle;  // kLocal: what the host calls this publication
+  uint64_t packets;
+  uint64_t bytes;
+  Nanos last_packet;
+};
+static_assert(sizeof(Flow) == core::kCacheLine);
+
+// What only feedback, taps and events need.
+struct FlowDetail {
+  Label upstream_label;
+  CoreId upstream_core;
+  Nanos keyframe_interval;
+  Nanos keyframe_sent;     // when the last request went upstream
+  uint32_t keyframe_ssrc;  // what the one that waits is for
+  bool keyframe_asked;     // keyframe_sent means something
+  bool keyframe_waits;     // a drop of ours wants one as soon as the interval has passed
+  bool has_tap;
+  uint16_t tap_endpoint;
+  uint32_t tap_ssrc;  // 0: any
+  bool tap_vp8, tap_h264;
+  UdpAddress tap_source;  // where its last packet came from: feedback goes there. family 0: none yet
+  Nanos too_big_reported;
+  bool too_big_told;
+};
+
+class FlowTable {
+ public:
+  FlowTable(const NodeLimits& limits, CoreId core, uint32_t cores);
+
+  // Commands; false when they name what does not exist or when the slab of outputs is full.
+  bool open(const FlowOpen& open) noexcept;
+  bool close(FlowId flow) noexcept;
+  bool add_output(FlowId flow, const Output& output) noexcept;
+  bool remove_output(FlowId flow, const Output& output) noexcept;
+
+  // For a label from the wire. Any 32 bits may come in: a label of another core or beyond the table is flow
+  // `none()`, a line that is always free.
+  FlowId flow_of(Label label) const noexcept {
+    const FlowId flow = label_flow(label, core_bits_);
+    const bool ours = (label.index() & core_mask_) == core_.value;
+    return ours && flow < limit_ ? flow : limit_;
+  }
+  void prefetch(Label label) const noexcept { __builtin_prefetch(&flows_[flow_of(label)], 1); }
+  FlowId none() const noexcept { return limit_; }
+  // Contract: flow <= none().
+  Flow& at(FlowId flow) noexcept { return flows_[flow]; }
+  FlowDetail& detail(FlowId flow) noexcept { return details_[flow]; }
+  bool is_open(FlowId flow) const noexcept { return flow < limit_ && flows_[flow].label.value != 0; }
+  // One above the highest flow that was ever open: bounds scans.
+  FlowId high_water() const noexcept { return high_water_; }
+  uint32_t outputs_in_use() const noexcept { return outputs_in_use_; }
+
+  // visit(OutputSlot&, uint64_t& handle) for each output, in a stable order; returns when visit returns
+  // false.
+  template <class Visitor>
+  void for_each_output(Flow& flow, Visitor&& visit) noexcept {
+    uint32_t left = flow.output_count;
+    if (left == 0) return;
+    const FlowId id = static_cast<FlowId>(&flow - &flows_[0]);
+    if (!visit(flow.first, first_handles_[id])) return;
+    --left;
+    for (uint32_t at = flow.more; left > 0;) {
+      Chunk& chunk = chunks_[at - 1];
+      for (uint32_t i = 0; i < kPerChunk && left > 0; ++i, --left) {
+        if (!visit(chunk.outputs[i], chunk.handles[i])) return;
+      }
+      at = chunk.next;
+    }
+  }
+  // The output of this kind, target and (links) core; nullptr: none.
+  OutputSlot* find_output(Flow& flow, OutputKind kind, uint16_t target, uint8_t remote_core) noexcept;
+
+ private:
+  static constexpr uint32_t kPerChunk = 7;
+  struct alignas(core::kCacheLine) Chunk {
+    OutputSlot outputs[kPerChunk];
+    uint32_t next;  // + 1; also links the free chunks
+    uint32_t reserved[3];
+    uint64_t handles[kPerChunk];
+  };
+  struct Place {  // of one output
+    OutputSlot* slot;
+    uint64_t* handle;
+  };
+  Place place(FlowId flow, uint32_t position) noexcept;
+  uint32_t take_chunk() noexcept;
+  void free_chunk(uint32_t chunk) noexcept;
+
+  CoreId core_;
+  uint32_t core_bits_;
+  uint32_t core_mask_;
+  uint32_t limit_;
+  uint32_t outputs_max_;
+  uint32_t outputs_in_use_ = 0;
+  FlowId high_water_ = 0;
+  LazyArray<Flow> flows_;
+  LazyArray<FlowDetail> details_;
+  LazyArray<uint64_t> first_handles_;  // of Flow::first, apart: queues alone need it
+  LazyArray<Chunk> chunks_;
+  uint32_t chunks_used_ = 0;  // chunks_[chunks_used_ ..] were never taken
+  uint32_t free_chunks_ = 0;  // + 1
+};
+
+}  // namespace trunkline::relay

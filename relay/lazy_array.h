@@ -1,0 +1,53 @@
+// LazyArray: a fixed number of zeroed elements whose pages the system provides when they are first touched.
+//
+// The idea: tables are sized for the configured maximum, but a node that uses a hundredth of it should pay
+// for a hundredth, in memory and in construction time (a simulator builds thousands of nodes). calloc gives
+// exactly that: large blocks come untouched from the system, already zero. So an element type must mean
+// "unused" by all bits zero, and need neither constructor nor destructor.
+//
+// One allocation, in the constructor; none later. Owned and used by one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <type_traits>
+
+#include "core/check.h"
+
+namespace trunkline::relay {
+
+template <class T>
+class LazyArray {
+  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+
+ public:
+  // Contract: there is memory for it (the process ends otherwise: nothing has started yet).
+  explicit LazyArray(std::size_t size) : size_(size) {
+    block_ = std::calloc(1, (size == 0 ? 1 : size) * sizeof(T) + kAlign);
+    TL_CHECK(block_ != nullptr);
+    const auto address = reinterpret_cast<std::uintptr_t>(block_);
+    items_ = reinterpret_cast<T*>((address + kAlign - 1) & ~(kAlign - 1));
+  }
+  ~LazyArray() { std::free(block_); }
+  LazyArray(const LazyArray&) = delete;
+  LazyArray& operator=(const LazyArray&) = delete;
+
+  T& operator[](std::size_t i) noexcept {
+    TL_DCHECK(i < size_);
+    return items_[i];
+  }
+  const T& operator[](std::size_t i) const noexcept {
+    TL_DCHECK(i < size_);
+    return items_[i];
+  }
+  std::size_t size() const noexcept { return size_; }
+
+ private:
+  static constexpr std::uintptr_t kAlign = alignof(T) > 64 ? alignof(T) : 64;
+  void* block_ = nullptr;
+  T* items_ = nullptr;
+  std::size_t size_;
+};
+
+}  // namespace trunkline::relay

@@ -1,0 +1,156 @@
+// See relay/liveness.h.
+#include "relay/liveness.h"
+
+namespace trunkline::relay {
+namespace {
+
+constexpr uint64_t micros(Nanos t) noexcept {
+  return static_cast<uint64_t>(t.us());
+}
+constexpr uint32_t clamp_us(int64_t us) noexcept {
+  return static_cast<uint32_t>(std::clamp<int64_t>(us, 0, 0xfffffffe));
+}
+// An echo older than this is a defect of the peer, not a round trip (RFC 6298 stops at 60 s too).
+constexpr int64_t kMaxRttUs = 60'000'000;
+
+}  // namespace
+
+Liveness::Liveness(const NodeConfig& config, CoreId core, SessionTable& sessions, LaneWriter& lanes,
+                   core::SpscRing<CoreEvent>& events, Accounting& accounting)
+    : core_(core),
+      default_interval_(config.link.heartbeat),
+      sessions_(sessions),
+      lanes_(lanes),
+      events_(events),
+      accounting_(accounting),
+      links_(sessions.links()),
+      reports_(sessions.slots()) {}
+
+bool Liveness::set_pace(const LinkPace& pace) noexcept {
+  if (pace.link >= links_.size() || pace.heartbeat_interval.ns <= 0) return false;
+  links_[pace.link].interval = pace.heartbeat_interval;
+  restart(pace.link);
+  return true;
+}
+
+void Liveness::lane_used(LinkId link, uint8_t remote_core) noexcept {
+  if (link >= links_.size() || links_[link].uses[remote_core]++ > 0) return;
+  if (core_.value == 0 && remote_core == 0) return;  // beats anyway
+  links_[link].next[remote_core] = {};
+  heartbeats_at_ = {};
+}
+
+void Liveness::lane_unused(LinkId link, uint8_t remote_core) noexcept {
+  if (link < links_.size() && links_[link].uses[remote_core] > 0) --links_[link].uses[remote_core];
+}
+
+void Liveness::restart(LinkId link) noexcept {
+  if (link >= links_.size()) return;
+  links_[link].next = {};
+  heartbeats_at_ = {};
+}
+
+void Liveness::forget(uint32_t slot) noexcept {
+  for (uint32_t i = 0; i < report_count_; ++i) {
+    if (reports_[i] == slot) reports_[i--] = reports_[--report_count_];
+  }
+}
+
+bool Liveness::take_heartbeat(Session& session, uint8_t lane, const uint8_t* payload, uint32_t length,
+                              Nanos now) noexcept {
+  if (length < kHeartbeatBytes) return false;
+  const Heartbeat beat = decode_heartbeat(payload);
+  accounting_.count(CoreCounter::heartbeats_received);
+  LaneHeard& heard = session.heard[lane];
+  if (beat.sent_us > heard.newest_sent_us) {
+    heard.newest_sent_us = beat.sent_us;
+    heard.newest_arrival = now;
+  }
+  session.peer_heard_age_us = beat.heard_age_us;
+  if (beat.echo_us == 0) return true;
+  // All three are 64-bit values from the wire: unsigned, so that nonsense wraps and is refused.
+  const uint64_t rtt = micros(now) - beat.echo_us - beat.echo_hold_us;
+  if (rtt > kMaxRttUs) return true;
+  const auto sample = static_cast<uint32_t>(std::max<uint64_t>(rtt, 1));
+  session.rtt_sample_us = sample;
+  session.rtt_us = session.rtt_us == 0 ? sample : session.rtt_us - session.rtt_us / 8 + sample / 8;
+  return true;
+}
+
+void Liveness::send_due(Nanos now) noexcept {
+  if (now < heartbeats_at_) return;
+  heartbeats_at_ = core::kNever;
+  for (uint32_t link = 0; link < links_.size(); ++link) {
+    Session* session = sessions_.active(static_cast<LinkId>(link));
+    if (session == nullptr) continue;
+    LinkState& state = links_[link];
+    const Nanos interval = state.interval.ns > 0 ? state.interval : default_interval_;
+    for (uint8_t remote = 0; remote < session->peer_cores; ++remote) {
+      const bool in_use = state.uses[remote] > 0 || (core_.value == 0 && remote == 0);
+      if (!in_use) continue;
+      if (now >= state.next[remote]) {
+        send(static_cast<LinkId>(link), remote, *session, now);
+        state.next[remote] = now + interval;
+      }
+      heartbeats_at_ = std::min(heartbeats_at_, state.next[remote]);
+    }
+  }
+}
+
+void Liveness::send(LinkId link, uint8_t remote_core, Session& session, Nanos now) noexcept {
+  const LaneHeard& heard = session.heard[remote_core];
+  Heartbeat beat;
+  beat.sent_us = std::max<uint64_t>(micros(now), 1);  // 0 means none
+  beat.received = heard.datagrams;
+  if (heard.newest_sent_us != 0) {
+    beat.echo_us = heard.newest_sent_us;
+    beat.echo_hold_us = clamp_us((now - heard.newest_arrival).us());
+  }
+  if (session.heard_anything) beat.heard_age_us = clamp_us((now - session.last_heard).us());
+  std::array<uint8_t, kHeartbeatBytes> payload;
+  encode_heartbeat(payload.data(), beat);
+  RecordHeader header;
+  header.kind = RecordKind::kHeartbeat;
+  header.traffic_class = TrafficClass::kControl;
+  header.length = kHeartbeatBytes;
+  if (lanes_.append_own(link, CoreId{remote_core}, header, payload.data(), now)) {
+    accounting_.count(CoreCounter::heartbeats_sent);
+  }
+}
+
+void Liveness::report_due(Nanos now) noexcept {
+  if (now < reports_at_) return;
+  reports_at_ = core::kNever;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < report_count_; ++i) {
+    Session& session = sessions_.at(reports_[i]);
+    if (report(session, now)) continue;
+    reports_[kept++] = reports_[i];
+    reports_at_ = std::min(reports_at_, report_at(session));
+  }
+  report_count_ = kept;
+}
+
+// True when there is nothing left to say.
+bool Liveness::report(Session& session, Nanos now) noexcept {
+  if (now < report_at(session)) return false;
+  CoreEvent event;
+  event.kind = CoreEventKind::kEvidence;
+  event.core = core_;
+  event.slot = session.slot;
+  event.link = session.link;
+  event.heard = session.last_heard;
+  event.rtt_us = session.rtt_sample_us;
+  event.peer_heard_age_us = session.peer_heard_age_us;
+  if (!events_.try_push(event)) {
+    accounting_.count(CoreCounter::events_retried);
+    return false;
+  }
+  session.report_due = false;
+  session.reported = true;
+  session.last_report = now;
+  session.rtt_sample_us = 0;
+  return true;
+}
+
+}  // namespace trunkline::relay

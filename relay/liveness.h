@@ -1,0 +1,84 @@
+// Liveness: heartbeats out, evidence in. Data cores send and count; MeshNode judges.
+//
+// A heartbeat is one record, on each lane in use of each link that has an active session: lane 0 -> core 0
+// always, others while outputs use them. It carries our clock, an echo of the newest one heard on that lane,
+// and how long ago anything authentic was heard, so either end learns the round trip and that it is being
+// heard. It shares a datagram with whatever else goes out in the same run of the loop.
+//
+// Evidence goes to the mesh thread at once when a session that is not active yet is heard for the first time
+// (it may be the peer's proof of the keys), and else at most once per 5 ms and session; what was heard in
+// between is reported when those have passed.
+//
+// Owned by one data core. Cost: a comparison per run of the loop until something is due.
+#pragma once
+
+#include <algorithm>
+
+#include "relay/host_queue.h"
+#include "relay/lane_writer.h"
+#include "relay/session_table.h"
+
+namespace trunkline::relay {
+
+class Liveness {
+ public:
+  static constexpr Nanos kEvidenceInterval = core::from_ms(5);
+
+  Liveness(const NodeConfig& config, CoreId core, SessionTable& sessions, LaneWriter& lanes,
+           core::SpscRing<CoreEvent>& events, Accounting& accounting);
+
+  // ---- commands
+  bool set_pace(const LinkPace& pace) noexcept;
+  void lane_used(LinkId link, uint8_t remote_core) noexcept;    // one more output
+  void lane_unused(LinkId link, uint8_t remote_core) noexcept;  // one less
+  // The link's session changed: the first heartbeat on it goes out in this run.
+  void restart(LinkId link) noexcept;
+
+  // The slot is about to get another session, or none.
+  void forget(uint32_t slot) noexcept;
+
+  // ---- per run of the loop
+  // An authentic datagram arrived on this lane.
+  void heard(Session& session, uint8_t lane, Nanos now) noexcept {
+    ++session.heard[lane].datagrams;
+    session.last_heard = now;
+    if (!session.report_due) {
+      session.report_due = true;
+      reports_[report_count_++] = session.slot;
+      reports_at_ = std::min(reports_at_, report_at(session));
+    }
+    session.heard_anything = true;
+  }
+  // A heartbeat record; false when it is too short.
+  bool take_heartbeat(Session& session, uint8_t lane, const uint8_t* payload, uint32_t length,
+                      Nanos now) noexcept;
+  void send_due(Nanos now) noexcept;
+  void report_due(Nanos now) noexcept;
+  Nanos next_due() const noexcept { return std::min(heartbeats_at_, reports_at_); }
+
+ private:
+  struct LinkState {
+    Nanos interval;
+    std::array<Nanos, core::kMaxCores> next;
+    std::array<uint32_t, core::kMaxCores> uses;
+  };
+  static Nanos report_at(const Session& session) noexcept {
+    return session.reported ? session.last_report + kEvidenceInterval : Nanos{};
+  }
+  void send(LinkId link, uint8_t remote_core, Session& session, Nanos now) noexcept;
+  bool report(Session& session, Nanos now) noexcept;
+
+  CoreId core_;
+  Nanos default_interval_;
+  SessionTable& sessions_;
+  LaneWriter& lanes_;
+  core::SpscRing<CoreEvent>& events_;
+  Accounting& accounting_;
+  LazyArray<LinkState> links_;
+  LazyArray<uint32_t> reports_;  // slots with evidence not yet reported
+  uint32_t report_count_ = 0;
+  Nanos heartbeats_at_ = core::kNever;
+  Nanos reports_at_ = core::kNever;
+};
+
+}  // namespace trunkline::relay

@@ -1,0 +1,105 @@
+// SessionTable: the sessions a data core receives on and sends with.
+//
+// The idea: a datagram's session index names the slot, so a look-up is an array access and one full compare.
+// Each link has at most one *active* session, the one it sends with; a newer one is installed beside it,
+// receives at once, and takes over when the mesh thread says so, so a re-key loses nothing.
+//
+// Per session and peer core (a lane) there is a send counter and a replay window; both belong to this data
+// core alone. Nonces never repeat: a counter only grows while its keys live, and install() brings new keys.
+//
+// Memory: 2 x max_peers slots of about 900 bytes, and 16 windows of 1 KiB each that are touched when used.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "relay/config.h"
+#include "relay/core_link.h"
+#include "relay/crypto.h"
+#include "relay/lazy_array.h"
+#include "relay/replay_window.h"
+#include "relay/wire.h"
+
+namespace trunkline::relay {
+
+// What one lane of a session has heard; feeds heartbeats (relay/liveness.h).
+struct LaneHeard {
+  uint64_t datagrams = 0;
+  uint64_t newest_sent_us = 0;  // of the peer's heartbeats; 0: none
+  Nanos newest_arrival{};
+};
+
+struct Session {
+  enum class State : uint8_t { kFree, kInstalled, kActive };
+
+  State state = State::kFree;
+  uint8_t peer_cores = 0;
+  LinkId link = 0;
+  uint32_t slot = 0;
+  uint32_t receive_index = 0;
+  UdpAddress peer_address{};
+  SessionCrypto* crypto = nullptr;
+  std::array<uint16_t, core::kMaxCores> peer_ports{};
+  std::array<uint32_t, core::kMaxCores> peer_indexes{};
+  std::array<uint64_t, core::kMaxCores> send_counter{};
+  std::array<LaneHeard, core::kMaxCores> heard{};
+
+  // Evidence for the mesh thread.
+  Nanos last_heard{};
+  Nanos last_report{};
+  uint32_t rtt_sample_us = 0;  // not reported yet; 0: none
+  uint32_t rtt_us = 0;         // smoothed (RFC 6298: 7/8 old, 1/8 new)
+  uint32_t peer_heard_age_us = 0xffffffff;
+  bool heard_anything = false;
+  bool report_due = false;  // something was heard that the mesh thread does not know
+  bool reported = false;    // last_report means something
+
+  UdpAddress address_of(CoreId core) const noexcept {
+    UdpAddress to = peer_address;
+    if (core.value != 0) to.port = peer_ports[core.value];
+    return to;
+  }
+};
+
+class SessionTable {
+ public:
+  // Makes one SessionCrypto per slot: the only allocations.
+  SessionTable(uint32_t max_peers, CoreId core, Crypto& crypto);
+
+  // Commands of the mesh thread; false when they name a slot or link beyond the limits.
+  bool install(const SessionInstall& install) noexcept;
+  bool activate(uint32_t slot) noexcept;
+  bool remove(uint32_t slot) noexcept;
+
+  // The session that a datagram's index stands for; nullptr when it is not one of ours.
+  Session* find(uint32_t session_index) noexcept {
+    const uint32_t slot = SessionIndex::slot(session_index);
+    if (slot >= sessions_.size()) return nullptr;
+    Session& s = sessions_[slot];
+    return s.state != Session::State::kFree && s.receive_index == session_index ? &s : nullptr;
+  }
+  // The session that `link` sends with; nullptr: none.
+  Session* active(LinkId link) noexcept {
+    if (link >= active_.size()) return nullptr;
+    const uint16_t slot_plus_1 = active_[link];
+    return slot_plus_1 == 0 ? nullptr : &sessions_[slot_plus_1 - 1u];
+  }
+  Session& at(uint32_t slot) noexcept { return sessions_[slot]; }
+  // Contract: lane < kMaxCores.
+  LaneReplayWindow& window(const Session& session, uint8_t lane) noexcept {
+    return windows_[session.slot * core::kMaxCores + lane];
+  }
+
+  uint32_t slots() const noexcept { return static_cast<uint32_t>(sessions_.size()); }
+  uint32_t links() const noexcept { return static_cast<uint32_t>(active_.size()); }
+
+ private:
+  CoreId core_;
+  Crypto& crypto_;
+  std::vector<std::unique_ptr<SessionCrypto>> cryptos_;
+  std::vector<Session> sessions_;
+  std::vector<uint16_t> active_;  // by link: slot + 1
+  LazyArray<LaneReplayWindow> windows_;
+};
+
+}  // namespace trunkline::relay
