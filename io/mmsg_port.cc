@@ -21,8 +21,8 @@ using core::Result;
 namespace {
 
 // The bytes of one burst should stay in the second-level cache (1 MiB on the cores we know) between the
-// kernel's copy, the loop's work and the kernel's next copy; a quarter of it leaves room for the outputs.
-constexpr uint64_t kBurstBytes = 256u << 10;
+// kernel's copy, the loop's work and the kernel's next copy; half of it leaves room for the outputs.
+constexpr uint64_t kBurstBytes = 512u << 10;
 constexpr uint32_t kLeastBurst = 8;
 
 // With smaller buffers than this GRO would turn a long slab into a truncated one, so it is not asked for.

@@ -12,9 +12,10 @@
 //   caller may write into the bytes (it opens datagrams in place) and gives every packet back in the run of
 //   the loop in which it received it: received memory never waits for anything.
 // - Transmit: an accepted packet belongs to the port until the port releases its buffer to the pool it came
-//   from (Buffer::pool, on this same thread), which may be at once or in a later call. What was not accepted
-//   (the tail of the span) stays the caller's, who counts it as a drop or tries again. A run that had to
-//   leave datagram by datagram and met a full socket is shortened to what is left of it.
+//   from (Buffer::pool, on this same thread), which may be at once or in a later call: such pools outlive the
+//   port. What was not accepted (the tail of the span) stays the caller's, who counts it as a drop or tries
+//   again. A run that had to leave datagram by datagram and met a full socket is shortened to what is left of
+//   it.
 //
 // Nothing here blocks except wait(), which is bounded by its argument.
 #pragma once

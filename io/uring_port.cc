@@ -147,18 +147,19 @@ UringPort::UringPort(const PortOptions& options, std::unique_ptr<Uring> uring,
   for (uint32_t i = options.sends_in_flight; i > 0; --i) free_slots_.push_back(i - 1);
 }
 
-// Takes back what the kernel still holds, so that it writes into no freed memory: bounded, and only on the
-// owning thread (the kernel refuses any other).
+// Takes back what the kernel still holds, so that it writes into no freed memory and the addresses are free
+// at once (closing a ring lets go of both some time later): bounded, and only on the owning thread, as the
+// kernel refuses any other.
 UringPort::~UringPort() {
-  if (!started_) return;
-  if (io_uring_sqe* sqe = io_uring_get_sqe(uring_->get()); sqe != nullptr) {
+  if (io_uring_sqe* sqe = started_ ? io_uring_get_sqe(uring_->get()) : nullptr; sqe != nullptr) {
     io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
     sqe->user_data = tag(Kind::kCancel, 0);
+    for (int attempt = 0; attempt < 100 && (in_flight_ != 0 || receiving_ != 0); ++attempt) {
+      if (uring_->enter() < 0) break;
+      collect();
+    }
   }
-  for (int attempt = 0; attempt < 100 && (in_flight_ != 0 || receiving_ != 0); ++attempt) {
-    if (uring_->enter() < 0) break;
-    collect();
-  }
+  io_uring_unregister_files(uring_->get());
 }
 
 Result<uint16_t> UringPort::open_endpoint(const EndpointOptions& options) {

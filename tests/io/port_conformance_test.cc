@@ -329,6 +329,22 @@ TEST_P(PortConformance, RefusesAnAddressInUseAndSaysWhatToDo) {
   EXPECT_NE(second.error().text.find("ss -ulpn"), std::string::npos) << second.error().text;
 }
 
+TEST_P(PortConformance, FreesItsAddressWhenItGoes) {
+  open(*b_, loopback4());
+  EndpointOptions options;
+  options.bind = loopback4();
+  for (int i = 0; i < 5; ++i) {
+    std::string why_not;
+    auto port = GetParam().make(harness_, why_not);
+    ASSERT_NE(port, nullptr) << why_not;
+    const auto endpoint = port->open_endpoint(options);
+    ASSERT_TRUE(endpoint.has_value()) << endpoint.error().text;
+    options.bind = port->endpoint_address(0);
+    port->poll(clock_now());  // from here on the kernel may hold the socket for a receive of ours
+    ASSERT_TRUE(harness_.send(*port, {harness_.packet("last words", b_->endpoint_address(0))}));
+  }
+}
+
 TEST_P(PortConformance, DescribesItself) {
   open(*a_, loopback4());
   EXPECT_NE(a_->describe().find(a_->name()), std::string::npos);
