@@ -39,10 +39,10 @@ ControlStream::ControlStream(uint32_t window)
   TL_CHECK(window >= 1 && window <= kMaxWindow);
 }
 
-void ControlStream::reset() noexcept {
+void ControlStream::reset(uint64_t first) noexcept {
   flush_wanted_ = ack_owed_ = false;
   timer_ = core::kNever;
-  unacked_ = sent_ = open_ = expected_ = 0;
+  unacked_ = sent_ = open_ = expected_ = first;
   open_bytes_ = held_count_ = 0;
   srtt_ = rttvar_ = {};
   std::fill_n(sent_info_.get(), window_, Sent{});

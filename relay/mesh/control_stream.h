@@ -59,7 +59,8 @@ class ControlStream {
 
   // A new session: numbers restart at 0, everything in hand is forgotten, so is the round-trip time.
   // Costs a pass over the window's descriptors (16 bytes each), not over its bytes.
-  void reset() noexcept;
+  // `first` is the number to restart at, the same at both ends: 0 in wire version 1.
+  void reset(uint64_t first = 0) noexcept;
 
   // ---- sending
   // Takes a copy of one whole message (1 .. kMaxMessageBytes). False: the window is full, nothing was taken.
