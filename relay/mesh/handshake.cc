@@ -1,0 +1,391 @@
+// The handshake of a link: msg1, msg2, confirm, each possibly lost, repeated, late or forged.
+//
+//   initiator                                       responder
+//   kIdle --msg1--> kAwaitMsg2                      judges HELLO; installs the session, receive only
+//                   installs, activates, confirms   <--msg2-- kAwaitProof
+//                   kIdle                           --confirm, or any packet of the session--> activates,
+//                   kIdle
+//
+// Both ends start when the link is down. The lower node id's msg1 wins: who has one under way ignores that of
+// a higher id and drops its own for that of a lower.
+//
+// A msg1 is repeated byte for byte, however often, so that an answer to the first still fits when the way is
+// longer than the retry interval; and the answer to a repeated msg1 is repeated byte for byte too. Each
+// exchange ends after kExchange, and the next begins with fresh keys.
+//
+// A refusal is msg2 with the setting and both values; it changes the state of the link and no session.
+#include <algorithm>
+#include <charconv>
+
+#include "relay/mesh/mesh_state.h"
+
+namespace trunkline::relay::mesh {
+
+namespace {
+
+constexpr Nanos kFirstRetry = core::from_ms(100);
+constexpr Nanos kLongestRetry = core::from_s(1);     // a link is up at most 3 s after its wire is whole again
+constexpr Nanos kExchange = core::from_s(3);         // then a new msg1; longer than any round trip
+constexpr Nanos kLongestBackoff = core::from_s(30);  // of an incompatible link
+constexpr Nanos kOldSession = core::from_s(1);       // a replaced session still receives what was under way
+constexpr uint64_t kLargestIncarnation = uint64_t{1} << 53;  // milliseconds: a peer cannot exhaust it
+
+std::span<uint8_t> after_header(std::array<uint8_t, kMaxFrameBytes>& datagram, uint16_t length) {
+  return std::span(datagram).subspan(kHeaderBytes, length - kHeaderBytes);
+}
+
+uint64_t hash_of(const Frame& frame) {
+  return core::keyed_hash({}, std::span(frame.bytes).first(frame.length));
+}
+
+}  // namespace
+
+void MeshState::on_handshake(const Frame& frame) {
+  counters.add(MeshCounter::handshakes_received);
+  if (frame.length >= kHeaderBytes && frame.length <= kMaxFrameBytes) {
+    switch (decode_header(frame.bytes.data()).type) {
+      case DatagramType::kHandshake1:
+        return on_msg1(frame);
+      case DatagramType::kHandshake2:
+        return on_msg2(frame);
+      case DatagramType::kHandshakeConfirm:
+        return on_confirm(frame);
+      case DatagramType::kData:
+        break;
+    }
+  }
+  counters.add(MeshCounter::handshakes_ignored);
+}
+
+size_t MeshState::write_message(Link& l, DatagramType type, uint32_t index,
+                                std::span<const uint8_t> payload) {
+  DatagramHeader header;
+  header.type = type;
+  header.session_index = index;
+  encode_header(l.message.data(), header);
+  const size_t length =
+      l.handshake->write(static_cast<uint8_t>(type), payload, std::span(l.message).subspan(kHeaderBytes));
+  l.message_length = length == 0 ? uint16_t{0} : static_cast<uint16_t>(kHeaderBytes + length);
+  l.peer_msg1 = 0;  // what was there answered it, and is gone
+  return l.message_length;
+}
+
+void MeshState::send_message(Link& l, const UdpAddress& to) {
+  if (l.message_length == 0) return;
+  counters.add(MeshCounter::handshakes_sent);
+  outputs_left -= outputs_left > 0 ? 1 : 0;
+  sink->handshake(to, std::span(l.message).first(l.message_length));
+}
+
+// ---- the initiator
+
+void MeshState::begin_handshake(Link& l) {
+  Hello mine = make_hello(config, incarnation);
+  l.made = static_cast<int8_t>(prepare_session(l, mine));
+  std::array<uint8_t, kMaxHelloBytes> payload;
+  const size_t length = encode(mine, payload);
+  l.handshake->begin();
+  write_message(l, DatagramType::kHandshake1, 0, std::span(payload).first(length));
+  l.step = HandshakeStep::kAwaitMsg2;
+  l.exchange_at = now;
+  l.sends = 0;
+}
+
+void MeshState::handshake_timer(Link& l) {
+  if (l.step == HandshakeStep::kAwaitProof) {
+    // Ours comes when theirs has failed.
+    l.retry_at = l.exchange_at + kExchange;
+    if (now < l.retry_at) return;
+    if (l.made >= 0) remove_session(l, l.made);
+    l.made = -1;
+    l.step = HandshakeStep::kIdle;
+  }
+  if (l.alive && !l.incompatible) {
+    if (l.step == HandshakeStep::kAwaitMsg2) l.step = HandshakeStep::kIdle;  // it came back by itself
+    l.retry_interval = Nanos{0};
+    l.retry_at = core::kNever;
+    return;
+  }
+  if (l.step == HandshakeStep::kIdle || now - l.exchange_at > kExchange) begin_handshake(l);
+  ++l.sends;
+  send_message(l, l.configured);
+  l.retry_interval = l.retry_interval.ns == 0 ? kFirstRetry : l.retry_interval * 3 / 2;
+  const Nanos longest = l.incompatible ? kLongestBackoff : kLongestRetry;
+  l.retry_interval = std::min(l.retry_interval, longest);
+  // Jitter of a quarter either way: nodes that started together do not stay in step.
+  const auto quarter = static_cast<uint64_t>(l.retry_interval.ns / 4);
+  l.retry_at = now + l.retry_interval - core::from_ns(static_cast<int64_t>(rng.below(quarter + 1)));
+}
+
+void MeshState::on_msg2(const Frame& frame) {
+  // Its index is the one that our HELLO gave for core 0, and so names the link and the exchange.
+  const uint32_t index = decode_header(frame.bytes.data()).session_index;
+  const uint32_t slot = SessionIndex::slot(index);
+  Link* l = slot / 2 < links.size() ? &links[slot / 2] : nullptr;
+  if (l == nullptr || l->step != HandshakeStep::kAwaitMsg2 || l->made != static_cast<int8_t>(slot & 1) ||
+      l->sessions[slot & 1].receive_index[0] != index) {
+    counters.add(MeshCounter::handshakes_ignored);
+    return;
+  }
+  std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
+  const Handshake::Read read =
+      l->handshake->read(static_cast<uint8_t>(DatagramType::kHandshake2), after_header(bytes, frame.length));
+  if (read.ok && payload_kind(read.payload) == PayloadKind::kRefusal) {
+    if (const std::optional<Refusal> refusal = decode_refusal(read.payload)) {
+      l->step = HandshakeStep::kIdle;
+      l->made = -1;
+      return refused(*l, *refusal);
+    }
+  }
+  const std::optional<Hello> theirs = read.ok ? decode_hello(read.payload) : std::nullopt;
+  if (!theirs || theirs->node != l->node || theirs->incarnation < l->incarnation) {
+    counters.add(MeshCounter::handshakes_ignored);
+    return;
+  }
+  l->step = HandshakeStep::kIdle;
+  if (const auto refusal = judge(make_hello(config, incarnation), *theirs, config.rules)) {
+    l->made = -1;
+    return refused(*l, *refusal);
+  }
+  if (l->sends == 1 && !l->rtt.known()) {
+    l->rtt.sample(static_cast<uint32_t>(std::max<int64_t>(1, (now - l->exchange_at).us())));
+  }
+  l->address = frame.address;
+  const int8_t parity = l->made;
+  install_session(*l, parity, *theirs, l->handshake->keys());
+  if (write_message(*l, DatagramType::kHandshakeConfirm, theirs->cores[0].receive_index, {}) != 0) {
+    send_message(*l, frame.address);
+  }
+  activate_session(*l, parity, theirs->incarnation, theirs->core_count);
+}
+
+// ---- the responder
+
+void MeshState::on_msg1(const Frame& frame) {
+  std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
+  const Handshake::Read read =
+      stranger->read(static_cast<uint8_t>(DatagramType::kHandshake1), after_header(bytes, frame.length));
+  const std::optional<Hello> theirs = read.ok ? decode_hello(read.payload) : std::nullopt;
+  Link* l = theirs && theirs->node != config.id ? find_link(theirs->node) : nullptr;
+  if (l == nullptr) {
+    counters.add(MeshCounter::handshakes_ignored);
+    return;
+  }
+  const uint64_t hash = hash_of(frame);
+  if (l->message_length != 0 && l->peer_msg1 == hash && l->step != HandshakeStep::kAwaitMsg2) {
+    return send_message(*l, frame.address);  // the answer was lost, or this is a copy
+  }
+  if (l->step == HandshakeStep::kAwaitMsg2 && config.id < l->node) {
+    counters.add(MeshCounter::handshakes_ignored);  // ours wins; the peer answers it
+    return;
+  }
+  if (theirs->incarnation < l->incarnation) {
+    Refusal refusal;
+    char mine[24]{}, other[24]{};
+    std::to_chars(mine, mine + sizeof mine - 1, l->incarnation);
+    std::to_chars(other, other + sizeof other - 1, theirs->incarnation);
+    refusal.code = RefusalCode::kIncarnation;
+    refusal.setting = ShortText("incarnation");
+    refusal.mine = ShortText(mine);
+    refusal.theirs = ShortText(other);
+    return send_refusal(*l, frame, refusal, hash);
+  }
+  if (const auto refusal = judge(make_hello(config, incarnation), *theirs, config.rules)) {
+    send_refusal(*l, frame, *refusal, hash);
+    return refused(*l, *refusal);
+  }
+  answer_msg1(*l, frame, *theirs, hash);
+}
+
+void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t hash) {
+  if (l.made >= 0) remove_session(l, l.made);
+  std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
+  l.handshake->begin();
+  if (!l.handshake->read(static_cast<uint8_t>(DatagramType::kHandshake1), after_header(bytes, frame.length))
+           .ok) {
+    return;
+  }
+  Hello mine = make_hello(config, incarnation);
+  l.made = static_cast<int8_t>(prepare_session(l, mine));
+  std::array<uint8_t, kMaxHelloBytes> payload;
+  const size_t length = encode(mine, payload);
+  if (write_message(l, DatagramType::kHandshake2, theirs.cores[0].receive_index,
+                    std::span(payload).first(length)) == 0) {
+    return;
+  }
+  l.peer_msg1 = hash;
+  l.address = frame.address;
+  install_session(l, l.made, theirs, l.handshake->keys());
+  l.made_incarnation = theirs.incarnation;
+  l.made_cores = theirs.core_count;
+  l.step = HandshakeStep::kAwaitProof;
+  l.exchange_at = now;
+  l.retry_at = now + kExchange;
+  send_message(l, frame.address);
+}
+
+void MeshState::send_refusal(Link& l, const Frame& frame, const Refusal& refusal, uint64_t hash) {
+  // The link's own exchange, if any, is of a higher id and gives way; the sessions stay.
+  if (l.step == HandshakeStep::kAwaitProof && l.made >= 0) remove_session(l, l.made);
+  l.made = -1;
+  l.step = HandshakeStep::kIdle;
+  std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
+  l.handshake->begin();
+  const Handshake::Read read =
+      l.handshake->read(static_cast<uint8_t>(DatagramType::kHandshake1), after_header(bytes, frame.length));
+  const std::optional<Hello> theirs = read.ok ? decode_hello(read.payload) : std::nullopt;
+  std::array<uint8_t, kMaxHelloBytes> payload;
+  const size_t length = encode(refusal, payload);
+  if (!theirs || write_message(l, DatagramType::kHandshake2, theirs->cores[0].receive_index,
+                               std::span(payload).first(length)) == 0) {
+    return;
+  }
+  l.peer_msg1 = hash;
+  send_message(l, frame.address);
+}
+
+void MeshState::on_confirm(const Frame& frame) {
+  const uint32_t index = decode_header(frame.bytes.data()).session_index;
+  const uint32_t slot = SessionIndex::slot(index);
+  Link* l = slot / 2 < links.size() ? &links[slot / 2] : nullptr;
+  std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
+  if (l == nullptr || l->step != HandshakeStep::kAwaitProof || l->made != static_cast<int8_t>(slot & 1) ||
+      l->sessions[slot & 1].receive_index[0] != index ||
+      !l->handshake
+           ->read(static_cast<uint8_t>(DatagramType::kHandshakeConfirm), after_header(bytes, frame.length))
+           .ok) {
+    counters.add(MeshCounter::handshakes_ignored);
+    return;
+  }
+  proven(*l);
+}
+
+void MeshState::proven(Link& l) {
+  if (!l.rtt.known()) {
+    l.rtt.sample(static_cast<uint32_t>(std::max<int64_t>(1, (now - l.exchange_at).us())));
+  }
+  l.step = HandshakeStep::kIdle;
+  activate_session(l, l.made, l.made_incarnation, l.made_cores);
+}
+
+// ---- refusals
+
+// We refused the peer or were refused by it: the same to both ends.
+void MeshState::refused(Link& l, const Refusal& refusal) {
+  counters.add(MeshCounter::handshakes_refused);
+  if (refusal.code == RefusalCode::kIncarnation) {
+    // The peer remembers a later start of ours than this one: our clock was set back. Raise and go on.
+    uint64_t remembered = 0;
+    const std::string_view text = refusal.theirs.view();
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), remembered);
+    if (parsed.ec == std::errc{} && remembered >= incarnation && remembered < kLargestIncarnation) {
+      incarnation = remembered + 1;
+      log(LogLevel::kWarn, "incarnation raised to %llu: node %llu remembers a later start of this node",
+          static_cast<unsigned long long>(incarnation), static_cast<unsigned long long>(l.node.value));
+    }
+    l.retry_at = now;
+    return;
+  }
+  const std::array<char, 192> text = refusal.text();
+  const bool same = l.incompatible && std::string_view(l.text.data()) == std::string_view(text.data());
+  if (!same) {
+    log(LogLevel::kError, "node %llu is incompatible: %s", static_cast<unsigned long long>(l.node.value),
+        text.data());
+    l.retry_interval = kLongestRetry;
+  }
+  l.text = text;
+  l.incompatible = true;
+  l.incompatible_outcome = refusal.code == RefusalCode::kVersion || refusal.code == RefusalCode::kFeature
+                               ? Outcome::unsupported
+                               : Outcome::config_mismatch;
+  l.retry_interval = std::max(l.retry_interval, kLongestRetry);
+  l.retry_at = now + l.retry_interval;
+  show_state(l);
+  link_news(l);
+}
+
+// ---- sessions
+
+uint32_t MeshState::prepare_session(Link& l, Hello& hello) {
+  const uint32_t parity = l.active == 0 ? 1 : 0;
+  // What was replaced and still received goes now: its place is needed.
+  if (l.sessions[parity].installed) remove_session(l, static_cast<int8_t>(parity));
+  hello.core_count = static_cast<uint8_t>(cores);
+  for (uint32_t k = 0; k < cores; ++k) {
+    const CoreId core{static_cast<uint8_t>(k)};
+    const uint32_t index =
+        SessionIndex::make(core, uint32_t{l.id} * 2 + parity, static_cast<uint16_t>(rng.next()));
+    l.sessions[parity].receive_index[k] = index;
+    hello.cores[k] = {ports[k], index};
+  }
+  return parity;
+}
+
+void MeshState::install_session(Link& l, int8_t parity, const Hello& theirs, const SessionKeys& keys) {
+  Session& session = l.sessions[parity];
+  session.installed = true;
+  CoreCommand c;
+  c.kind = CoreCommandKind::kSessionInstall;
+  c.session.slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(parity);
+  c.session.link = l.id;
+  c.session.keys = keys;
+  c.session.peer_address = l.address;
+  c.session.peer_cores = theirs.core_count;
+  for (uint32_t k = 0; k < theirs.core_count; ++k) {
+    c.session.peer_ports[k] = theirs.cores[k].port;
+    c.session.peer_indexes[k] = theirs.cores[k].receive_index;
+  }
+  for (uint32_t k = 0; k < cores; ++k) {
+    c.session.receive_index = session.receive_index[k];
+    command(CoreId{static_cast<uint8_t>(k)}, c);
+  }
+}
+
+void MeshState::remove_session(Link& l, int8_t parity) {
+  if (parity == l.active || !l.sessions[parity].installed) return;
+  l.sessions[parity].installed = false;
+  l.old_until = Nanos{0};
+  CoreCommand c;
+  c.kind = CoreCommandKind::kSessionRemove;
+  c.slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(parity);
+  command_all(c);
+}
+
+void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnation, uint8_t peer_cores) {
+  CoreCommand c;
+  c.kind = CoreCommandKind::kSessionActivate;
+  c.slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(parity);
+  command_all(c);
+  if (l.active >= 0) l.old_until = now + std::max(kOldSession, l.rtt.smoothed() * 2);
+  l.active = parity;
+  l.made = -1;
+  l.active_since = now;
+  l.heard = now;
+  l.deaf = false;
+  l.cores = peer_cores;
+  // Everything is said anew. What the peer said before counts until its new view is complete, unless it is
+  // another incarnation: that one has nothing of the old.
+  ++l.session;
+  ++l.view;
+  l.stream.reset();
+  l.next_ask = l.asks.first;
+  l.next_change = changes.first;
+  l.snapshot_due = true;
+  l.busy_count = 0;
+  if (peer_incarnation != l.incarnation) {
+    if (l.incarnation != 0) {
+      log(LogLevel::kInfo, "node %llu is a new incarnation", static_cast<unsigned long long>(l.node.value));
+    }
+    l.incarnation = peer_incarnation;
+    l.view_valid = l.view;
+  }
+  l.incompatible = false;
+  l.text = {};
+  l.missed = true;  // so that the pace is set
+  pace(l, false);
+  set_alive(l, true);
+  show_state(l);
+  link_news(l);
+}
+
+}  // namespace trunkline::relay::mesh

@@ -1,0 +1,130 @@
+// Link: everything a node keeps about one peer: the handshake under way, the sessions, what was heard and how
+// long round trips take, the control stream, and the records that belong to this peer.
+//
+// Two sessions fit (slot = 2 * link + parity): the one in use, and one that is being made or has just been
+// replaced. A session replaces another only when both ends are known to have its keys.
+//
+// Two facts make the state. `alive`: authenticated packets arrive, and the peer says that ours do.
+// `incompatible`: one end refused the other for a setting. Neither is latched: handshakes are retried in
+// both.
+//
+// What is to be said on the control stream is never queued as bytes. Each list below is a level: a new
+// session starts all over from the records, and the messages are written when the stream has room (pump.cc).
+//
+// Owner: MeshNode. Memory: about 4 KiB and the control stream's windows.
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "relay/crypto.h"
+#include "relay/mesh/control_stream.h"
+#include "relay/mesh/hello.h"
+#include "relay/mesh/records.h"
+
+namespace trunkline::relay::mesh {
+
+// Round-trip time as RFC 6298 smooths it, and the largest of the last 128 to 256 samples, which stands for
+// the 99th percentile: attempt timers must not cut off the slow one in a hundred.
+class RoundTrip {
+ public:
+  void sample(uint32_t rtt_us) noexcept {
+    if (smoothed_us_ == 0) {
+      smoothed_us_ = rtt_us;
+    } else {
+      smoothed_us_ = static_cast<uint32_t>((uint64_t{smoothed_us_} * 7 + rtt_us) / 8);
+    }
+    if (rtt_us > largest_us_) largest_us_ = rtt_us;
+    if (++samples_ == kWindow) {
+      previous_largest_us_ = largest_us_;
+      largest_us_ = 0;
+      samples_ = 0;
+    }
+  }
+  bool known() const noexcept { return smoothed_us_ != 0; }
+  // Until the first sample: the longest way between regions of one continent.
+  Nanos smoothed() const noexcept { return core::from_us(known() ? smoothed_us_ : kUnknownUs); }
+  Nanos p99() const noexcept {
+    const uint32_t largest = largest_us_ > previous_largest_us_ ? largest_us_ : previous_largest_us_;
+    return core::from_us(largest == 0 ? kUnknownUs : largest);
+  }
+
+ private:
+  static constexpr uint32_t kWindow = 128;
+  static constexpr uint32_t kUnknownUs = 100'000;
+  uint32_t smoothed_us_ = 0, largest_us_ = 0, previous_largest_us_ = 0, samples_ = 0;
+};
+
+enum class HandshakeStep : uint8_t {
+  kIdle,        // nothing under way; msg1 at retry_at
+  kAwaitMsg2,   // we sent msg1
+  kAwaitProof,  // we answered with msg2; the session is installed and waits for the peer's first packet
+};
+
+struct Session {
+  bool installed = false;
+  std::array<uint32_t, core::kMaxCores> receive_index{};
+};
+
+struct Link {
+  LinkId id = 0;
+  core::NodeId node{};
+  UdpAddress configured{};  // of the peer's core 0
+  UdpAddress address{};     // where it was last heard from
+
+  // ---- handshake (handshake.cc)
+  std::unique_ptr<Handshake> handshake;
+  HandshakeStep step = HandshakeStep::kIdle;
+  Nanos retry_at{};  // send msg1 (again)
+  Nanos retry_interval{};
+  Nanos exchange_at{};     // when the exchange under way began
+  uint32_t sends = 0;      // of this exchange's msg1
+  uint64_t peer_msg1 = 0;  // hash of the msg1 that `message` answers: a repetition gets the same answer
+  uint16_t message_length = 0;
+  std::array<uint8_t, kMaxFrameBytes> message{};  // the datagram to repeat: msg1 or msg2
+  Session sessions[2];
+  int8_t active = -1;  // sessions[active] is sent with
+  int8_t made = -1;    // sessions[made] waits for proof
+  Nanos old_until{};   // the replaced session is removed then; 0: there is none
+  uint64_t made_incarnation = 0;
+  uint8_t made_cores = 0;
+  bool incompatible = false;
+  Outcome incompatible_outcome = Outcome::config_mismatch;
+  std::array<char, 192> text{};
+
+  // ---- liveness (liveness.cc)
+  bool alive = false;
+  bool missed = false;  // heartbeats are fast
+  Nanos heard{};
+  Nanos active_since{};
+  bool deaf = false;  // the peer says that it does not hear us
+  Nanos since{};      // of the present LinkState
+  LinkState shown = LinkState::kConnecting;
+  RoundTrip rtt;
+  uint64_t incarnation = 0;  // the highest seen
+  uint8_t cores = 0;         // of the peer
+
+  // ---- control (pump.cc)
+  explicit Link(uint32_t window) : stream(window) {}
+  ControlStream stream;
+  uint32_t session = 0;             // counts activations
+  uint32_t view = 0;                // counts streams of the peer; what it says is stamped with it
+  uint32_t view_valid = 0;          // what is stamped lower is no longer true
+  ListHead asks;                    // requests to this peer, in the order of sending; unsent ones last
+  uint32_t next_ask = kNil;         // the first one not sent in this session
+  ListHead releases;                // asks to be released
+  ListHead serves;                  // this peer's requests that we serve, oldest view first
+  ListHead serve_work;              // serves with something to say or to do
+  ListHead locations;               // what it announced, oldest view first
+  ListHead hints;                   // locations that name it without its word
+  uint32_t next_change = kNil;      // the first publication it has not been told of
+  bool snapshot_due = false;        // SnapshotEnd is to be sent
+  std::array<uint64_t, 32> busy{};  // requests refused for want of a record: answered BUSY
+  uint8_t busy_count = 0;
+  uint32_t news_from = kNil;  // asks from here on are to be looked at again: the link's state changed
+  uint32_t news_location = kNil, news_hint = kNil;
+
+  bool can_ask() const { return alive && !incompatible; }
+};
+
+}  // namespace trunkline::relay::mesh

@@ -1,0 +1,126 @@
+// Is the peer there, and does it hear us? Evidence comes from the data cores, which send and count heartbeats
+// per lane; any authenticated datagram is as good as a heartbeat.
+//
+//   nothing for 1.2 heartbeats        heartbeats go out each 10 ms, so that the verdict rests on many
+//   nothing for down_after            down
+//   the peer's heartbeat says that    down (half-open: its packets arrive, ours do not), because what it
+//   it has not heard us for that long sends is of no use without what we answer
+//
+// Down keeps sessions, flows, outputs and subscriptions: media that still gets through is not to be dropped
+// on suspicion. The first evidence brings the link back; meanwhile handshakes are tried.
+#include <algorithm>
+
+#include "relay/mesh/mesh_state.h"
+
+namespace trunkline::relay::mesh {
+
+Link* MeshState::find_link(core::NodeId node) {
+  for (Link& l : links) {
+    if (l.node == node) return &l;
+  }
+  return nullptr;
+}
+
+void MeshState::on_evidence(const CoreEvent& e) {
+  const uint32_t slot = e.slot;
+  if (slot / 2 >= links.size()) return;
+  Link& l = links[slot / 2];
+  const auto parity = static_cast<int8_t>(slot & 1);
+  if (l.step == HandshakeStep::kAwaitProof && parity == l.made) proven(l);
+  if (parity != l.active) return;  // of the session that was replaced
+  if (e.rtt_us != 0) l.rtt.sample(e.rtt_us);
+  // "Nothing yet" is the truth at first; it is held against the link only when an answer had time to come.
+  const Nanos age = e.peer_heard_age_us == UINT32_MAX
+                        ? now - l.active_since - std::max(l.rtt.smoothed() * 2, core::from_ms(200))
+                        : core::from_us(e.peer_heard_age_us);
+  l.deaf = age >= config.link.down_after;
+  heard(l, e.heard);
+}
+
+void MeshState::heard(Link& l, Nanos at) {
+  l.heard = std::max(l.heard, at);
+  if (l.deaf) {
+    if (l.alive) set_alive(l, false);
+    return;
+  }
+  if (l.missed && now - l.heard < config.link.heartbeat) pace(l, false);
+  if (!l.alive && now - l.heard < config.link.down_after) {
+    set_alive(l, true);
+    link_news(l);
+  }
+}
+
+void MeshState::set_alive(Link& l, bool alive) {
+  if (l.alive == alive) return;
+  l.alive = alive;
+  counters.add(alive ? MeshCounter::links_up : MeshCounter::links_down);
+  if (alive) {
+    log(LogLevel::kInfo, "link to node %llu is up", static_cast<unsigned long long>(l.node.value));
+    if (l.step == HandshakeStep::kAwaitMsg2 && !l.incompatible) l.step = HandshakeStep::kIdle;
+    if (!l.incompatible) l.retry_at = core::kNever;
+    l.retry_interval = Nanos{0};
+  } else {
+    log(LogLevel::kWarn, "link to node %llu is down: %s", static_cast<unsigned long long>(l.node.value),
+        l.deaf ? "it does not hear this node" : "nothing heard");
+    l.retry_interval = Nanos{0};
+    l.retry_at = now;
+    pace(l, true);
+    link_news(l);
+  }
+  show_state(l);
+}
+
+void MeshState::show_state(Link& l) {
+  LinkState state = LinkState::kConnecting;
+  if (l.incompatible) {
+    state = LinkState::kIncompatible;
+  } else if (l.alive) {
+    state = LinkState::kUp;
+  } else if (l.active >= 0) {
+    state = LinkState::kDown;
+  }
+  if (state == l.shown) return;
+  l.shown = state;
+  l.since = now;
+}
+
+void MeshState::pace(Link& l, bool fast) {
+  if (l.missed == fast) return;
+  l.missed = fast;
+  CoreCommand c;
+  c.kind = CoreCommandKind::kLinkPace;
+  c.pace = {l.id, fast ? config.link.probe : config.link.heartbeat};
+  command_all(c);
+}
+
+Nanos MeshState::link_deadline(const Link& l) const {
+  Nanos earliest = l.retry_at;
+  if (l.old_until.ns != 0) earliest = std::min(earliest, l.old_until);
+  if (l.alive) {
+    const Nanos quiet = l.missed ? config.link.down_after : config.link.heartbeat * 6 / 5;
+    earliest = std::min(earliest, l.heard + quiet);
+  }
+  return earliest;
+}
+
+void MeshState::link_timer(Link& l) {
+  if (l.old_until.ns != 0 && now >= l.old_until) {
+    l.old_until = Nanos{0};
+    remove_session(l, static_cast<int8_t>(1 - l.active));
+  }
+  if (l.alive) {
+    const Nanos quiet = now - l.heard;
+    if (quiet >= config.link.heartbeat * 6 / 5) pace(l, true);
+    if (quiet >= config.link.down_after) set_alive(l, false);
+  }
+  if (now >= l.retry_at) handshake_timer(l);
+}
+
+// Whoever asked this peer, or could, is to look again: a few at a time, in sweep().
+void MeshState::link_news(Link& l) {
+  l.news_from = l.asks.first;
+  l.news_location = l.locations.first;
+  l.news_hint = l.hints.first;
+}
+
+}  // namespace trunkline::relay::mesh

@@ -1,0 +1,242 @@
+// The step: one input, then as much of the waiting work as fits. Order of the work: timers (a deadline comes
+// before anything that might take longer), what peers no longer say, tracks, and last the control streams, so
+// that what this step decided leaves in this step.
+#include "relay/mesh/mesh_state.h"
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+
+namespace trunkline::relay::mesh {
+
+namespace {
+
+core::HashKey draw_key(core::Rng& rng) {
+  const uint64_t k0 = rng.next();
+  return {k0, rng.next()};
+}
+
+constexpr Outcome kOutcomes[] = {
+#define X(name, number, label, text) Outcome::name,
+    TRUNKLINE_OUTCOMES(X)
+#undef X
+};
+
+}  // namespace
+
+uint32_t outcome_index(Outcome outcome) {
+  const auto* at = std::find(std::begin(kOutcomes), std::end(kOutcomes), outcome);
+  // A number that is none counts as a defect.
+  if (at == std::end(kOutcomes))
+    at = std::find(std::begin(kOutcomes), std::end(kOutcomes), Outcome::internal);
+  return static_cast<uint32_t>(at - std::begin(kOutcomes));
+}
+
+// Handles share one table with a key of the same shape as a track's.
+core::TrackId handle_key(uint8_t kind, uint16_t queue, uint64_t handle) {
+  core::TrackId key;
+  key.bytes[0] = kind;
+  std::memcpy(&key.bytes[2], &queue, sizeof queue);
+  std::memcpy(&key.bytes[8], &handle, sizeof handle);
+  return key;
+}
+
+MeshState::MeshState(const NodeConfig& node_config, uint64_t own_incarnation,
+                     std::span<const uint16_t> core_ports, core::Rng& random, Crypto& crypto_suite)
+    : config(node_config),
+      rng(random),
+      crypto(crypto_suite),
+      incarnation(own_incarnation),
+      ports(core_ports.begin(), core_ports.end()),
+      cores(static_cast<uint32_t>(core_ports.size())),
+      tracks(config.limits.max_tracks),
+      // Most tracks have one place; two each, on average, are room for those that move.
+      locations(2 * config.limits.max_tracks),
+      publications(config.limits.max_tracks),
+      waiters(config.limits.max_acquires),
+      // One per track, as many again for those who ask everyone, and what still has to be released.
+      asks(2 * config.limits.max_tracks + static_cast<uint32_t>(config.peers.size())),
+      serves(config.limits.max_requests),
+      labels(cores, config.limits.max_flows_per_core),
+      track_table(config.limits.max_tracks, draw_key(random)),
+      handle_table(config.limits.max_acquires + config.limits.max_tracks, draw_key(random)),
+      wheel(config.limits.max_acquires + 2 * config.limits.max_tracks, kMeshTick, Nanos{0}),
+      published_descriptor(std::make_unique_for_overwrite<Descriptor[]>(config.limits.max_tracks)),
+      received_descriptor(std::make_unique_for_overwrite<Descriptor[]>(config.limits.max_tracks)),
+      ask_serial(random.next() >> 24),
+      acquire_times(std::make_unique<core::Histogram[]>(std::size(kOutcomes))) {
+  TL_CHECK(cores >= 1 && cores <= core::kMaxCores);
+  TL_CHECK(asks.capacity() <= 1u << 24);
+  links.reserve(config.peers.size());
+  for (const PeerConfig& peer : config.peers) {
+    Link& l = links.emplace_back(config.limits.control_window);
+    l.id = static_cast<LinkId>(links.size() - 1);
+    l.node = peer.id;
+    l.configured = l.address = peer.address;
+    l.handshake = crypto.make_handshake();
+  }
+  stranger = crypto.make_handshake();
+  for (uint32_t c = 0; c < cores; ++c) {
+    auto& free = free_egress[c];
+    free.reserve(config.limits.max_egress_per_core);
+    for (uint32_t i = config.limits.max_egress_per_core; i > 0; --i) {
+      free.push_back(static_cast<uint16_t>(i - 1));
+    }
+  }
+  for (const LocationHint& known : config.locations) hint(known.track, known.node);
+}
+
+void MeshState::step(Nanos at, const MeshInput& input, MeshSink& to) {
+  now = std::max(now, at);
+  sink = &to;
+  outputs_left = MeshNode::kMaxOutputs;
+  units_left = kUnits;
+  more = false;
+  switch (input.kind) {
+    case MeshInput::Kind::kTick:
+      break;
+    case MeshInput::Kind::kFrame:
+      if (input.frame->kind == FrameKind::kControl) {
+        on_control(*input.frame);
+      } else {
+        on_handshake(*input.frame);
+      }
+      break;
+    case MeshInput::Kind::kCoreEvent:
+      on_core_event(*input.core_event);
+      break;
+    case MeshInput::Kind::kHostCommand:
+      switch (input.host->kind) {
+        case HostCommandKind::kPublish:
+          on_publish(*input.host);
+          break;
+        case HostCommandKind::kUnpublish:
+          on_unpublish(*input.host);
+          break;
+        case HostCommandKind::kAcquire:
+          on_acquire(*input.host);
+          break;
+        case HostCommandKind::kRelease:
+          on_release(*input.host);
+          break;
+        case HostCommandKind::kHint:
+          hint(input.host->track, input.host->node);
+          break;
+      }
+      break;
+  }
+  work();
+  sink = nullptr;
+}
+
+void MeshState::work() {
+  expire_timers();
+  for (Link& l : links) {
+    if (!room()) break;
+    if (link_deadline(l) <= now) link_timer(l);
+    sweep(l);
+  }
+  while (!dirty.empty() && room()) {
+    const uint32_t t = List<&Track::dirty>::pop_front(tracks, dirty);
+    spend();
+    visit(t);
+  }
+  // Round robin, so that one peer with much to hear does not keep the others waiting.
+  const auto n = static_cast<uint32_t>(links.size());
+  for (uint32_t i = 0; i < n && room(); ++i) pump(links[(pump_from + i) % n]);
+  if (n > 0) pump_from = (pump_from + 1) % n;
+
+  more = more || !dirty.empty() || wheel.next_deadline() <= now;
+  for (const Link& l : links) more = more || has_work(l);
+}
+
+void MeshState::expire_timers() {
+  std::array<uint32_t, 16> due;
+  while (room()) {
+    const uint32_t n = wheel.expire(now, due);
+    for (uint32_t i = 0; i < n; ++i) {
+      spend();
+      if (outputs_left < kReserve) {
+        wheel.arm(due[i], now);  // fires again in the next step, at the same instant
+        continue;
+      }
+      const uint32_t track_timers = waiters.capacity(), publication_timers = track_timers + tracks.capacity();
+      if (due[i] < track_timers) {
+        waiter_timer(due[i]);
+      } else if (due[i] < publication_timers) {
+        track_timer(due[i] - track_timers);
+      } else {
+        publication_timer(due[i] - publication_timers);
+      }
+    }
+    if (n < due.size()) break;
+  }
+}
+
+Nanos MeshState::next_deadline() const {
+  if (more) return now;
+  Nanos earliest = wheel.next_deadline();
+  for (const Link& l : links) {
+    earliest = std::min(earliest, link_deadline(l));
+    if (l.active >= 0) earliest = std::min(earliest, l.stream.next_deadline());
+  }
+  return earliest;
+}
+
+void MeshState::on_core_event(const CoreEvent& e) {
+  if (e.kind == CoreEventKind::kEvidence) {
+    on_evidence(e);
+    return;
+  }
+  const Labels::Holder holder = labels.holder(e.core, e.label);
+  if (holder.owner == Labels::Owner::kTrack) {
+    if (e.kind == CoreEventKind::kFlowStarted) first_media(holder.index);
+    return;
+  }
+  if (holder.owner != Labels::Owner::kPublication) return;  // let go of meanwhile
+  switch (e.kind) {
+    case CoreEventKind::kFlowStarted:
+      publications[holder.index].flowing = true;
+      break;
+    case CoreEventKind::kFlowIdle:
+      publications[holder.index].flowing = false;
+      break;
+    case CoreEventKind::kTapReady:
+    case CoreEventKind::kTapFailed:
+      on_tap(holder.index, e);
+      break;
+    case CoreEventKind::kTooBig:
+      on_too_big(holder.index, e);
+      break;
+    case CoreEventKind::kEvidence:
+      break;
+  }
+}
+
+void MeshState::command(CoreId core, const CoreCommand& c) {
+  TL_DCHECK(outputs_left > 0);
+  outputs_left -= outputs_left > 0 ? 1 : 0;
+  sink->command(core, c);
+}
+
+void MeshState::command_all(const CoreCommand& c) {
+  for (uint32_t k = 0; k < cores; ++k) command(CoreId{static_cast<uint8_t>(k)}, c);
+}
+
+void MeshState::event(const HostEvent& e) {
+  TL_DCHECK(outputs_left > 0);
+  outputs_left -= outputs_left > 0 ? 1 : 0;
+  sink->event(e);
+}
+
+void MeshState::log(LogLevel level, const char* format, ...) {
+  char line[320];
+  va_list arguments;
+  va_start(arguments, format);
+  const int length = std::vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  if (length <= 0) return;
+  sink->log(level, {line, std::min(static_cast<size_t>(length), sizeof line - 1)});
+}
+
+}  // namespace trunkline::relay::mesh

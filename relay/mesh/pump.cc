@@ -1,0 +1,251 @@
+// The control stream of a link: what comes out of it, and what goes in when there is room.
+//
+// Nothing is queued as bytes. What has to be said is a list of records, and a message is written only when
+// the stream takes it: so nothing overflows, and what changed meanwhile is said as it is, not as it was.
+// Answers go first (somebody waits for them), then requests, then what ends things, then announcements.
+//
+// A new session begins all over: requests that are still wanted are asked again under the same id,
+// publications are announced again, and SnapshotEnd closes the view. The receiver then drops what the view
+// did not contain. So no message of a lost stream needs to be remembered by itself.
+#include <algorithm>
+#include <variant>
+
+#include "relay/mesh/mesh_state.h"
+
+namespace trunkline::relay::mesh {
+
+namespace {
+
+constexpr uint32_t kBusyRetryUs = 20'000;  // a few round trips of a region: records free up that fast
+constexpr uint32_t kHopLimit = 3;  // how many nodes a request may pass; none passes it on in version 1
+
+}  // namespace
+
+// ---- from the peer
+
+void MeshState::on_control(const Frame& frame) {
+  counters.add(MeshCounter::control_received);
+  const uint32_t slot = frame.slot;
+  if (slot / 2 >= links.size() || frame.length > kMaxFrameBytes) {
+    counters.add(MeshCounter::control_rejected);
+    return;
+  }
+  Link& l = links[slot / 2];
+  const auto parity = static_cast<int8_t>(slot & 1);
+  // The peer sends with it, so it has the keys: as good as a confirm that was lost.
+  if (l.step == HandshakeStep::kAwaitProof && parity == l.made) proven(l);
+  if (parity != l.active) return;  // of the stream that was replaced
+  const auto deliver = [this, &l](std::span<const uint8_t> bytes) { on_messages(l, bytes); };
+  switch (l.stream.receive(now, std::span(frame.bytes).first(frame.length), deliver)) {
+    case ControlStream::Received::kAccepted:
+    case ControlStream::Received::kOutOfWindow:
+      break;
+    case ControlStream::Received::kDuplicate:
+      counters.add(MeshCounter::control_duplicates);
+      break;
+    case ControlStream::Received::kRejected:
+      counters.add(MeshCounter::control_rejected);
+      break;
+  }
+}
+
+// Messages only mark records: one segment may hold a hundred of them, and a step's outputs are bounded.
+void MeshState::on_messages(Link& l, std::span<const uint8_t> bytes) {
+  MessageReader reader(bytes);
+  for (auto item = reader.next(); item != MessageReader::Item::kEnd; item = reader.next()) {
+    if (item == MessageReader::Item::kMalformed) counters.add(MeshCounter::control_rejected);
+    if (item == MessageReader::Item::kMessage) on_message(l, reader.message());
+  }
+}
+
+void MeshState::on_message(Link& l, const Message& message) {
+  if (const auto* announce = std::get_if<Announce>(&message)) return on_announce(l, *announce);
+  if (const auto* withdraw = std::get_if<Withdraw>(&message)) return on_withdraw(l, *withdraw);
+  if (std::holds_alternative<SnapshotEnd>(message)) {
+    l.view_valid = l.view;
+    return;
+  }
+  if (const auto* acquire = std::get_if<Acquire>(&message)) return on_acquire_request(l, *acquire);
+  if (const auto* answer = std::get_if<Answer>(&message)) return on_answer(l, *answer);
+  if (const auto* release = std::get_if<Release>(&message)) return on_release_request(l, *release);
+  if (const auto* ended = std::get_if<Ended>(&message)) return on_ended(l, *ended);
+}
+
+// Takes out what the peer's last complete view does not contain, and lets those look again whom a change of
+// the link's state concerns.
+void MeshState::sweep(Link& l) {
+  while (room() && !l.locations.empty() && locations[l.locations.first].view < l.view_valid) {
+    spend();
+    drop_location(l.locations.first);
+  }
+  while (room() && !l.serves.empty() && serves[l.serves.first].view < l.view_valid) {
+    spend();
+    set_serve(l.serves.first, ServeState::kRemove);
+  }
+  for (; room() && l.news_from != kNil; l.news_from = asks[l.news_from].of_link.next) {
+    spend();
+    if (asks[l.news_from].track != kNil) mark(asks[l.news_from].track);
+  }
+  // A link that came up: those who wait for a track that it is said to have.
+  const auto look = [this](uint32_t& cursor) {
+    for (; room() && cursor != kNil; cursor = locations[cursor].of_link.next) {
+      spend();
+      Track& track = tracks[locations[cursor].track];
+      if (track.pending == 0) continue;
+      track.news = true;
+      mark(locations[cursor].track);
+    }
+  };
+  look(l.news_location);
+  look(l.news_hint);
+}
+
+bool MeshState::has_work(const Link& l) const {
+  if (l.news_from != kNil || l.news_location != kNil || l.news_hint != kNil) return true;
+  if (!l.locations.empty() && locations[l.locations.first].view < l.view_valid) return true;
+  if (!l.serves.empty() && serves[l.serves.first].view < l.view_valid) return true;
+  if (link_deadline(l) <= now) return true;
+  return l.active >= 0 && l.stream.next_deadline() <= now;
+}
+
+// ---- to the peer
+
+template <class M>
+bool MeshState::append(Link& l, const M& message) {
+  std::array<uint8_t, kMaxMessageBytes> bytes;
+  const size_t length = encode(message, bytes);
+  TL_CHECK(length > 0);  // our own values are inside the bounds of the schema
+  return l.stream.try_append(std::span(bytes).first(length));
+}
+template bool MeshState::append(Link&, const Answer&);
+template bool MeshState::append(Link&, const Ended&);
+
+void MeshState::pump(Link& l) {
+  if (l.active < 0) return;
+  const bool told_all = pump_messages(l);
+  if (!told_all && !room()) more = true;
+  if (l.stream.next_deadline() > now) return;
+  const auto emit = [this, &l](std::span<const uint8_t> bytes) {
+    outputs_left -= outputs_left > 0 ? 1 : 0;
+    sink->control(l.id, bytes);
+  };
+  const ControlStream::Flushed flushed =
+      l.stream.flush(now, std::max(l.rtt.smoothed() * 2, ControlStream::kMinTimeout), emit, outputs_left);
+  counters.add(MeshCounter::control_segments_sent, flushed.segments);
+  counters.add(MeshCounter::control_repeats, flushed.repeats);
+}
+
+bool MeshState::pump_messages(Link& l) {
+  // While the peer is down its window stays as it is: what is said then may be out of date when it hears it.
+  // Outputs to it are taken away all the same.
+  if (!l.alive) {
+    while (room() && !l.serve_work.empty() && serves[l.serve_work.first].state == ServeState::kRemove) {
+      spend();
+      pump_serve(l, l.serve_work.first);
+    }
+    return true;
+  }
+  return pump_serves(l) && pump_asks(l) && pump_releases(l) && pump_changes(l);
+}
+
+bool MeshState::pump_serves(Link& l) {
+  while (l.busy_count > 0) {
+    Answer answer;
+    answer.request_id = l.busy[l.busy_count - 1u];
+    answer.outcome = Outcome::busy;
+    answer.retry_after_us = kBusyRetryUs;
+    if (!append(l, answer)) return false;
+    counters.add(MeshCounter::answers_sent);
+    --l.busy_count;
+  }
+  while (!l.serve_work.empty()) {
+    if (!room()) return false;
+    spend();
+    if (!pump_serve(l, l.serve_work.first)) return false;
+  }
+  return true;
+}
+
+bool MeshState::pump_asks(Link& l) {
+  while (l.next_ask != kNil) {
+    if (!room()) return false;
+    spend();
+    Ask& ask = asks[l.next_ask];
+    if (ask.state == AskState::kOk && ask.incarnation != l.incarnation) {
+      // What fed this track died with the peer's old incarnation.
+      l.next_ask = ask.of_link.next;
+      tracks[ask.track].winner_over = true;
+      tracks[ask.track].ended = Outcome::link_down;
+      mark(ask.track);
+      continue;
+    }
+    Acquire m;
+    m.request_id = ask.id;
+    m.track = ask.track_id;
+    m.label = ask.label;
+    m.owner_core = ask.core;
+    const Nanos left = tracks[ask.track].search_deadline - now;
+    m.budget_us = static_cast<uint32_t>(std::clamp<int64_t>(left.us(), 1, UINT32_MAX));
+    m.hop_limit = kHopLimit;
+    m.path[0] = config.id;
+    m.path_length = 1;
+    const uint32_t loc = find_location(ask.track, l.id);
+    m.believed_generation = loc == kNil ? 0 : locations[loc].generation;
+    if (!append(l, m)) return false;
+    counters.add(MeshCounter::requests_sent);
+    ask.sent_session = l.session;
+    l.next_ask = ask.of_link.next;
+  }
+  return true;
+}
+
+bool MeshState::pump_releases(Link& l) {
+  while (!l.releases.empty()) {
+    if (!room()) return false;
+    spend();
+    const uint32_t a = l.releases.first;
+    // Of an earlier session: the peer forgets it when it has seen our view of this one.
+    if (asks[a].sent_session == l.session) {
+      Release m;
+      m.request_id = asks[a].id;
+      m.label = asks[a].label;
+      m.track = asks[a].track_id;
+      if (!append(l, m)) return false;
+    }
+    unlink_ask(a);
+    free_ask_if_done(a);
+  }
+  return true;
+}
+
+bool MeshState::pump_changes(Link& l) {
+  while (l.next_change != kNil) {
+    if (!room()) return false;
+    spend();
+    const Publication& p = publications[l.next_change];
+    bool told = true;
+    if (p.state == PublicationState::kLive) {
+      Announce m;
+      m.track = tracks[p.track].id;
+      m.generation = p.generation;
+      m.flowing = p.flowing;
+      m.traffic_class = p.traffic_class;
+      told = append(l, m);
+    } else if (!l.snapshot_due) {  // a snapshot need not say what is not there
+      Withdraw m;
+      m.track = tracks[p.track].id;
+      m.generation = p.generation;
+      told = append(l, m);
+    }
+    if (!told) return false;
+    counters.add(MeshCounter::announcements_sent);
+    l.next_change = p.changes.next;
+  }
+  if (l.snapshot_due) {
+    if (!append(l, SnapshotEnd{})) return false;
+    l.snapshot_due = false;
+  }
+  return true;
+}
+
+}  // namespace trunkline::relay::mesh
