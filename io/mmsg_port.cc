@@ -20,9 +20,7 @@ using core::Result;
 
 namespace {
 
-// The bytes of one burst should stay in the second-level cache (1 MiB on the cores we know) between the
-// kernel's copy, the loop's work and the kernel's next copy; half of it leaves room for the outputs.
-constexpr uint64_t kBurstBytes = 512u << 10;
+// Fewer would cost a system call for too little.
 constexpr uint32_t kLeastBurst = 8;
 
 // With smaller buffers than this GRO would turn a long slab into a truncated one, so it is not asked for.
@@ -180,16 +178,8 @@ uint32_t MmsgPort::take_slots(uint16_t endpoint, uint32_t first, uint32_t count,
   counters_.add(PortCounter::rx_runs, packets);
   counters_.add(PortCounter::rx_datagrams, datagrams);
   counters_.add(PortCounter::rx_bytes, bytes);
-  adapt_burst(packets, bytes);
+  if (packets != 0) burst_limit_ = next_burst(packets, bytes, kLeastBurst, kMaxBurst);
   return packets;
-}
-
-// Large slabs: fewer of them per burst, so that a burst stays within kBurstBytes. Follows the last burst; an
-// endpoint that turns from audio to video overshoots once.
-void MmsgPort::adapt_burst(uint32_t slots, uint64_t bytes) noexcept {
-  if (slots == 0) return;
-  const uint64_t average = bytes / slots + 1;
-  burst_limit_ = static_cast<uint32_t>(std::clamp<uint64_t>(kBurstBytes / average, kLeastBurst, kMaxBurst));
 }
 
 void MmsgPort::give_back(std::span<Packet> packets) noexcept {

@@ -65,8 +65,6 @@ class MmsgPort final : public Port {
   uint32_t take_slots(uint16_t endpoint, uint32_t first, uint32_t count, core::Packet* out,
                       Nanos now) noexcept;
 
-  void adapt_burst(uint32_t slots, uint64_t bytes) noexcept;
-
   uint32_t send_group(std::span<core::Packet> group) noexcept;
   uint32_t prepare(std::span<core::Packet> group, uint32_t from, uint32_t split_until) noexcept;
   uint32_t finish(std::span<core::Packet> group, uint32_t message, bool sent) noexcept;
@@ -79,7 +77,7 @@ class MmsgPort final : public Port {
   FileDescriptor epoll_;  // all endpoints; in use when there are more than kDirectEndpoints
   WakeEvent wake_event_;
   PortCounters counters_;
-  uint32_t burst_limit_;         // slots per burst: see adapt_burst()
+  uint32_t burst_limit_;         // slots per burst: see next_burst()
   uint32_t lent_ = 0;            // buffers received and not yet given back
   uint16_t first_endpoint_ = 0;  // rotates, so that of two busy endpoints neither always fills the burst
   uint8_t core_;

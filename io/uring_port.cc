@@ -39,9 +39,11 @@ constexpr uint32_t kControlBytes = CMSG_LEN(sizeof(int));
 constexpr uint32_t kHeadroom = sizeof(io_uring_recvmsg_out) + kNameBytes + kControlBytes;
 static_assert(kHeadroom == 64);
 
-// The fewer buffers the kernel has, the sooner it fills one that is still in the cache: 32 slabs of sixteen
-// 1200-byte datagrams are 600 KiB. When they run out the receive ends and is armed again with the next call.
-constexpr uint32_t kProvidedBuffers = 32;
+// How many buffers the kernel has to choose from: few while slabs are large (see next_burst), because it
+// fills the oldest first and would walk through the cache with many. When they run out, receives end and are
+// armed again with the next call.
+constexpr uint32_t kLeastProvided = 16;
+constexpr uint32_t kMostProvided = 128;
 constexpr uint32_t kMaxEndpoints = 4096;
 constexpr uint32_t kSubmissions = 512;
 constexpr uint32_t kCompletions = 4096;
@@ -119,9 +121,10 @@ class UringPort final : public Port {
   std::vector<Arrival> arrivals_;  // a ring of as many as there are buffers
   uint32_t arrivals_head_ = 0;
   uint32_t arrivals_tail_ = 0;
-  uint32_t with_kernel_ = 0;  // buffers provided and not yet filled
-  uint32_t in_flight_ = 0;    // sends
-  uint32_t receiving_ = 0;    // receives armed
+  uint32_t provide_ = kMostProvided;  // buffers the kernel is to have
+  uint32_t with_kernel_ = 0;          // buffers provided and not yet filled
+  uint32_t in_flight_ = 0;            // sends
+  uint32_t receiving_ = 0;            // receives armed
   uint32_t lent_ = 0;
   uint32_t core_;
   msghdr receive_template_{};
@@ -243,7 +246,7 @@ void UringPort::on_receive(const io_uring_cqe& cqe, uint16_t endpoint) noexcept 
 }
 
 void UringPort::refill() noexcept {
-  while (with_kernel_ < kProvidedBuffers && pool_.free_count() != 0) {
+  while (with_kernel_ < provide_ && pool_.free_count() != 0) {
     Buffer* buffer = pool_.try_alloc();
     provided_->add(buffer->data, buffer->capacity, static_cast<uint16_t>(buffer->index));
     ++with_kernel_;
@@ -284,6 +287,7 @@ uint32_t UringPort::receive_burst(std::span<Packet> out, Nanos now) noexcept {
   }
   if (packets == 0) return 0;
   lent_ += packets;
+  provide_ = next_burst(packets, bytes, kLeastProvided, kMostProvided);
   counters_.add(PortCounter::rx_runs, packets);
   counters_.add(PortCounter::rx_datagrams, datagrams);
   counters_.add(PortCounter::rx_bytes, bytes);
@@ -486,7 +490,7 @@ void UringPort::wait(SleepUntil until, Nanos bound) noexcept {
 Result<std::unique_ptr<Port>> make_uring_port(const PortOptions& options) {
   auto uring = Uring::make(kSubmissions, kCompletions);
   if (!uring) return uring.error();
-  auto provided = ProvidedBuffers::make(**uring, kProvidedBuffers);
+  auto provided = ProvidedBuffers::make(**uring, kMostProvided);
   if (!provided) return provided.error();
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);

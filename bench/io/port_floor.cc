@@ -2,12 +2,13 @@
 // forwarding thread per datagram (bench/io/port_floor.sh sets up the interfaces and runs every variant).
 //
 //   port_floor generate BIND TO SECONDS           one flow of 1200-byte datagrams, in runs of sixteen
-//   port_floor VARIANT  BIND_IN BIND_OUT TO SECONDS
+//   port_floor paced    BIND TO SECONDS           50 000 single datagrams a second over kTaps ports from TO's
+//   on port_floor VARIANT  BIND_IN BIND_OUT TO SECONDS
 //
 // VARIANT is mmsg or uring (the port, with the one copy that sealing makes), mmsg-nocopy, or the peers:
 // bare (recvmmsg with UDP_GRO, sendmmsg with UDP_SEGMENT, nothing else) and bare-single (one datagram per
 // message, batches of 32). All sleep 200 us when nothing is there, so that what the generator leaves idle is
-// charged to nobody.
+// charged to nobody. VARIANT-taps opens kTaps endpoints from BIND_IN's port on (for `paced`).
 #include <netinet/udp.h>
 #include <sched.h>
 #include <time.h>
@@ -38,6 +39,7 @@ using core::UdpAddress;
 
 constexpr uint32_t kDatagram = 1200;
 constexpr uint32_t kRun = 16;
+constexpr uint16_t kTaps = 500;
 constexpr Nanos kSleep = core::from_us(200);
 
 Nanos read_clock(clockid_t id) {
@@ -129,6 +131,30 @@ void generate(const char* bind, const char* to, double seconds) {
   }
 }
 
+// Fifty datagrams each millisecond, to one tap after the other.
+void generate_paced(const char* bind, const char* to_text, double seconds) {
+  constexpr uint32_t kPerTick = 50;
+  pin(1);
+  auto socket = io::open_udp_socket(endpoint(bind, false));
+  if (!socket) fail(socket.error().text);
+  const UdpAddress first = address(to_text);
+  const char bytes[kDatagram] = {};
+  uint32_t tap = 0;
+  Nanos due = read_clock(CLOCK_MONOTONIC);
+  const Nanos end = due + Nanos{static_cast<int64_t>(seconds * 1e9)};
+  for (; due < end; due += core::from_ms(1)) {
+    const timespec at{due.ns / 1'000'000'000, due.ns % 1'000'000'000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);
+    for (uint32_t i = 0; i < kPerTick; ++i, tap = (tap + 1) % kTaps) {
+      UdpAddress to = first;
+      to.port = static_cast<uint16_t>(first.port + tap);
+      io::SocketAddress name;
+      const socklen_t size = io::to_socket_address(to, name);
+      (void)!sendto(socket->fd.get(), bytes, sizeof bytes, MSG_DONTWAIT, &name.base, size);
+    }
+  }
+}
+
 // ---- the peers: the same system calls with nothing around them
 
 struct BareSlots {
@@ -204,9 +230,14 @@ void forward_bare(char** arguments, double seconds, bool runs) {
 
 // ---- the ports
 
-void forward_port(io::Port& port, core::PacketPool& outputs, char** arguments, double seconds, bool copy) {
-  open(port, arguments[2], true);
+void forward_port(io::Port& port, core::PacketPool& outputs, char** arguments, double seconds, bool copy,
+                  bool taps) {
   open(port, arguments[3], false);
+  for (uint16_t i = 0; i < (taps ? kTaps : 1); ++i) {
+    UdpAddress in = address(arguments[2]);
+    in.port = static_cast<uint16_t>(in.port + i);
+    open(port, in.to_string().c_str(), true);
+  }
   const UdpAddress to = address(arguments[4]);
   const auto burst = [&](Nanos at) -> uint64_t {
     Packet in[io::kMaxBurst];
@@ -223,7 +254,7 @@ void forward_port(io::Port& port, core::PacketPool& outputs, char** arguments, d
       out[count] = in[i];
       out[count].buffer = buffer;
       if (copy) out[count].data = buffer->data;
-      out[count].owner_port = 1;
+      out[count].owner_port = 0;
       out[count].address = to;
       datagrams += out[count].datagrams();
       ++count;
@@ -247,15 +278,21 @@ void forward_port(io::Port& port, core::PacketPool& outputs, char** arguments, d
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string variant = argc > 1 ? argv[1] : "";
+  std::string variant = argc > 1 ? argv[1] : "";
   if (variant == "generate" && argc == 5) {
     generate(argv[2], argv[3], std::atof(argv[4]));
+    return 0;
+  }
+  if (variant == "paced" && argc == 5) {
+    generate_paced(argv[2], argv[3], std::atof(argv[4]));
     return 0;
   }
   if (argc != 6) fail("see the head of bench/io/port_floor.cc; bench/io/port_floor.sh runs it");
   pin(0);
   io::sharpen_thread_timers();
   const double seconds = std::atof(argv[5]);
+  const bool taps = variant.ends_with("-taps");
+  if (taps) variant.resize(variant.size() - std::strlen("-taps"));
   io::MmapPageSource pages;
   io::PortOptions options;
   options.pages = &pages;
@@ -264,11 +301,11 @@ int main(int argc, char** argv) {
     forward_bare(argv, seconds, variant == "bare");
   } else if (variant == "mmsg" || variant == "mmsg-nocopy") {
     io::MmsgPort port(options);
-    forward_port(port, outputs, argv, seconds, variant == "mmsg");
+    forward_port(port, outputs, argv, seconds, variant == "mmsg", taps);
   } else if (variant == "uring") {
     auto port = io::make_uring_port(options);
     if (!port) fail(port.error().text);
-    forward_port(**port, outputs, argv, seconds, true);
+    forward_port(**port, outputs, argv, seconds, true, taps);
   } else {
     fail("unknown variant " + variant);
   }

@@ -12,7 +12,7 @@ set -eu
 program=$1
 seconds=${2:-2}
 rounds=${3:-3}
-[ $# -gt 3 ] && shift 3 || set -- bare mmsg-nocopy mmsg uring bare-single
+[ $# -gt 3 ] && shift 3 || set -- bare mmsg-nocopy mmsg uring bare-single mmsg-taps uring-taps
 
 clean() { for n in tl-g tl-r tl-s; do ip netns del "$n" 2>/dev/null || true; done; }
 trap clean EXIT INT TERM
@@ -30,9 +30,10 @@ ip -n tl-r neigh replace 198.18.1.2 lladdr 02:00:00:00:00:99 nud permanent dev r
 round=0
 while [ "$round" -lt "$rounds" ]; do
   for variant; do
-    ip netns exec tl-g "$program" generate 198.18.0.1:4000 198.18.0.2:5000 "$seconds" &
+    case $variant in *-taps) load=paced ;; *) load=generate ;; esac
+    ip netns exec tl-g "$program" "$load" 198.18.0.1:4000 198.18.0.2:6000 "$seconds" &
     generator=$!
-    ip netns exec tl-r "$program" "$variant" 198.18.0.2:5000 198.18.1.1:5001 198.18.1.2:5002 "$seconds" || true
+    ip netns exec tl-r "$program" "$variant" 198.18.0.2:6000 198.18.1.1:5001 198.18.1.2:5002 "$seconds" || true
     wait "$generator" || true
   done
   round=$((round + 1))
