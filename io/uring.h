@@ -37,6 +37,12 @@ inline std::string explain_uring_error(int error) {
   }
 }
 
+// What a completion is about: the kind in the upper half of user_data, an endpoint or slot in the lower.
+enum class UringWork : uint32_t { kReceive = 1, kSend = 2, kCancel = 3 };
+constexpr uint64_t uring_tag(UringWork work, uint32_t index) {
+  return (static_cast<uint64_t>(work) << 32) | index;
+}
+
 class Uring {
  public:
   // Disabled until enable(). The kernel's best mode is tried first.

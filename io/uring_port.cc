@@ -14,11 +14,9 @@
 #include "io/gso.h"
 #include "io/udp_socket.h"
 #include "io/uring.h"
+#include "io/uring_sends.h"
 #include "io/wake_event.h"
 
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103  // Linux 4.18
-#endif
 #ifndef UDP_GRO
 #define UDP_GRO 104  // Linux 5.0
 #endif
@@ -47,23 +45,6 @@ constexpr uint32_t kMostProvided = 128;
 constexpr uint32_t kMaxEndpoints = 4096;
 constexpr uint32_t kSubmissions = 512;
 constexpr uint32_t kCompletions = 4096;
-
-// What a completion is about: kind in the upper half of user_data, endpoint or slot in the lower.
-enum class Kind : uint32_t { kReceive = 1, kSend = 2, kCancel = 3 };
-constexpr uint64_t tag(Kind kind, uint32_t index) {
-  return (static_cast<uint64_t>(kind) << 32) | index;
-}
-
-// One send in flight; everything the kernel may read until it completes.
-struct SendSlot {
-  msghdr header{};
-  SocketAddress name{};
-  alignas(cmsghdr) uint8_t control[CMSG_SPACE(sizeof(uint16_t))]{};
-  iovec payloads[kMaxRunSegments]{};
-  Buffer* buffers[kMaxRunSegments]{};
-  SendRun run{};
-  uint16_t endpoint = 0;
-};
 
 // A filled buffer that the caller has not taken yet.
 struct Arrival {
@@ -101,20 +82,17 @@ class UringPort final : public Port {
   void enter() noexcept;
   void collect() noexcept;
   void on_receive(const io_uring_cqe& cqe, uint16_t endpoint) noexcept;
-  void on_sent(int result, uint32_t slot) noexcept;
   void refill() noexcept;
   void arm() noexcept;
   bool to_packet(const Arrival& arrival, Packet& packet, Nanos now) noexcept;
 
-  SendSlot* next_slot() noexcept;
+  bool ready_to_send() noexcept;
   bool send_parts(Packet& packet) noexcept;
-  void send(SendSlot& slot, std::span<const Packet> packets) noexcept;
-  void send_singly(const SendSlot& slot) noexcept;
 
   core::PacketPool pool_;
   std::unique_ptr<ProvidedBuffers> provided_;  // before uring_: outlives it
-  std::unique_ptr<SendSlot[]> slots_;
-  std::vector<uint32_t> free_slots_;  // a stack: the slot used last is still in the cache
+  PortCounters counters_;
+  UringSends sends_;  // before uring_: outlives it
   std::unique_ptr<Uring> uring_;
   std::vector<UdpSocket> endpoints_;
   std::vector<uint16_t> unarmed_;  // endpoints whose receive has to be armed (again)
@@ -123,13 +101,11 @@ class UringPort final : public Port {
   uint32_t arrivals_tail_ = 0;
   uint32_t provide_ = kMostProvided;  // buffers the kernel is to have
   uint32_t with_kernel_ = 0;          // buffers provided and not yet filled
-  uint32_t in_flight_ = 0;            // sends
   uint32_t receiving_ = 0;            // receives armed
   uint32_t lent_ = 0;
   uint32_t core_;
   msghdr receive_template_{};
   WakeEvent wake_event_;
-  PortCounters counters_;
   bool gso_wanted_;
   bool gso_ = false;
   bool started_ = false;
@@ -140,14 +116,13 @@ UringPort::UringPort(const PortOptions& options, std::unique_ptr<Uring> uring,
                      std::unique_ptr<ProvidedBuffers> provided)
     : pool_(options.receive_buffers, options.receive_buffer_bytes + kHeadroom, *options.pages),
       provided_(std::move(provided)),
-      slots_(std::make_unique<SendSlot[]>(options.sends_in_flight)),
+      sends_(*uring, counters_, options.sends_in_flight),
       uring_(std::move(uring)),
       arrivals_(std::bit_ceil(options.receive_buffers)),
       core_(options.core),
       gso_wanted_(options.gso) {
   receive_template_.msg_namelen = kNameBytes;
   receive_template_.msg_controllen = kControlBytes;
-  for (uint32_t i = options.sends_in_flight; i > 0; --i) free_slots_.push_back(i - 1);
 }
 
 // Takes back what the kernel still holds, so that it writes into no freed memory and the addresses are free
@@ -156,8 +131,8 @@ UringPort::UringPort(const PortOptions& options, std::unique_ptr<Uring> uring,
 UringPort::~UringPort() {
   if (io_uring_sqe* sqe = started_ ? io_uring_get_sqe(uring_->get()) : nullptr; sqe != nullptr) {
     io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-    sqe->user_data = tag(Kind::kCancel, 0);
-    for (int attempt = 0; attempt < 100 && (in_flight_ != 0 || receiving_ != 0); ++attempt) {
+    sqe->user_data = uring_tag(UringWork::kCancel, 0);
+    for (int attempt = 0; attempt < 100 && (sends_.in_flight() != 0 || receiving_ != 0); ++attempt) {
       if (uring_->enter() < 0) break;
       collect();
     }
@@ -212,14 +187,14 @@ void UringPort::collect() noexcept {
   io_uring_for_each_cqe(ring, head, cqe) {
     ++seen;
     const auto index = static_cast<uint32_t>(cqe->user_data);
-    switch (static_cast<Kind>(cqe->user_data >> 32)) {
-      case Kind::kReceive:
+    switch (static_cast<UringWork>(cqe->user_data >> 32)) {
+      case UringWork::kReceive:
         on_receive(*cqe, static_cast<uint16_t>(index));
         break;
-      case Kind::kSend:
-        on_sent(cqe->res, index);
+      case UringWork::kSend:
+        sends_.complete(cqe->res, index, endpoints_);
         break;
-      case Kind::kCancel:
+      case UringWork::kCancel:
         break;
     }
   }
@@ -265,7 +240,7 @@ void UringPort::arm() noexcept {
     io_uring_prep_recvmsg_multishot(sqe, endpoint, &receive_template_, 0);
     sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
     sqe->buf_group = ProvidedBuffers::kGroup;
-    sqe->user_data = tag(Kind::kReceive, endpoint);
+    sqe->user_data = uring_tag(UringWork::kReceive, endpoint);
     ++receiving_;
   }
 }
@@ -340,11 +315,10 @@ void UringPort::give_back(std::span<Packet> packets) noexcept {
 
 // ---- transmit
 
-// A slot for one send, and room for its submission; nullptr when the kernel holds as much as it may.
-SendSlot* UringPort::next_slot() noexcept {
-  if (free_slots_.empty() || io_uring_sq_space_left(uring_->get()) == 0) enter();
-  if (free_slots_.empty() || io_uring_sq_space_left(uring_->get()) == 0) return nullptr;
-  return &slots_[free_slots_.back()];
+// Room for one more send, if need be after one entry into the kernel.
+bool UringPort::ready_to_send() noexcept {
+  if (sends_.full()) enter();
+  return !sends_.full();
 }
 
 uint32_t UringPort::transmit_burst(std::span<Packet> packets, Nanos) noexcept {
@@ -357,12 +331,11 @@ uint32_t UringPort::transmit_burst(std::span<Packet> packets, Nanos) noexcept {
       ++taken;
       continue;
     }
-    SendSlot* slot = next_slot();
-    if (slot == nullptr) break;
+    if (!ready_to_send()) break;
     const auto rest = packets.subspan(taken);
-    slot->run = gso_ ? next_run(rest) : SendRun{1, 1, rest.front().length, 0};
-    send(*slot, rest.first(slot->run.packets));
-    taken += slot->run.packets;
+    const SendRun run = gso_ ? next_run(rest) : SendRun{1, 1, rest.front().length, 0};
+    sends_.queue(rest.first(run.packets), run);
+    taken += run.packets;
   }
   uint64_t refused = 0;
   for (const Packet& packet : packets.subspan(taken)) refused += packet.datagrams();
@@ -370,89 +343,19 @@ uint32_t UringPort::transmit_burst(std::span<Packet> packets, Nanos) noexcept {
   return taken;
 }
 
-// Sends a run datagram by datagram; false when no slot was left, and the packet is what remains of it.
+// Sends a run datagram by datagram; false when there was no more room, and the packet is what remains of it.
 bool UringPort::send_parts(Packet& packet) noexcept {
-  while (true) {
-    SendSlot* slot = next_slot();
-    if (slot == nullptr) return false;
+  while (ready_to_send()) {
     Packet part = packet;
     part.length = std::min<uint32_t>(packet.segment_size, packet.length);
     const bool last = part.length == packet.length;
     if (!last && packet.buffer != nullptr) packet.buffer->pool->retain(packet.buffer);
-    slot->run = {1, 1, part.length, 0};
-    send(*slot, {&part, 1});
+    sends_.queue({&part, 1}, {1, 1, part.length, 0});
     packet.data += part.length;
     packet.length -= part.length;
     if (last) return true;
   }
-}
-
-// Queues slot->run, which is `packets`. The slot is the top of free_slots_.
-void UringPort::send(SendSlot& slot, std::span<const Packet> packets) noexcept {
-  io_uring_sqe* sqe = io_uring_get_sqe(uring_->get());
-  TL_CHECK(sqe != nullptr);  // next_slot() saw room for it
-  const Packet& first = packets.front();
-  slot.endpoint = first.owner_port;
-  for (size_t i = 0; i < packets.size(); ++i) {
-    slot.payloads[i] = {packets[i].data, packets[i].length};
-    slot.buffers[i] = packets[i].buffer;
-  }
-  slot.header.msg_name = &slot.name;
-  slot.header.msg_namelen = to_socket_address(first.address, slot.name);
-  slot.header.msg_iov = slot.payloads;
-  slot.header.msg_iovlen = packets.size();
-  slot.header.msg_control = nullptr;
-  slot.header.msg_controllen = 0;
-  if (slot.run.segment_size != 0) {
-    auto* control = reinterpret_cast<cmsghdr*>(slot.control);
-    control->cmsg_level = SOL_UDP;
-    control->cmsg_type = UDP_SEGMENT;
-    control->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-    std::memcpy(CMSG_DATA(control), &slot.run.segment_size, sizeof slot.run.segment_size);
-    slot.header.msg_control = slot.control;
-    slot.header.msg_controllen = sizeof slot.control;
-  }
-  io_uring_prep_sendmsg(sqe, slot.endpoint, &slot.header, 0);
-  sqe->flags |= IOSQE_FIXED_FILE;
-  sqe->user_data = tag(Kind::kSend, free_slots_.back());
-  free_slots_.pop_back();
-  ++in_flight_;
-}
-
-void UringPort::on_sent(int result, uint32_t index) noexcept {
-  SendSlot& slot = slots_[index];
-  if (result >= 0) {
-    counters_.add(PortCounter::tx_runs);
-    counters_.add(PortCounter::tx_datagrams, slot.run.datagrams);
-    counters_.add(PortCounter::tx_bytes, slot.run.bytes);
-  } else if (slot.run.segment_size != 0 && (result == -EIO || result == -EINVAL)) {
-    send_singly(slot);
-  } else {
-    counters_.add(PortCounter::tx_errors, slot.run.datagrams);
-  }
-  for (uint32_t i = 0; i < slot.run.packets; ++i)
-    if (Buffer* buffer = slot.buffers[i]; buffer != nullptr) buffer->pool->release(buffer);
-  free_slots_.push_back(index);
-  --in_flight_;
-}
-
-// The way to this destination cannot take runs (no checksum offload, IPsec): a rare case, sent at once by
-// ordinary calls. In a run every payload but the last is a whole number of segments.
-void UringPort::send_singly(const SendSlot& slot) noexcept {
-  const int fd = endpoints_[slot.endpoint].fd.get();
-  for (uint32_t i = 0; i < slot.run.packets; ++i) {
-    const iovec& payload = slot.payloads[i];
-    for (size_t offset = 0; offset < payload.iov_len; offset += slot.run.segment_size) {
-      const size_t bytes = std::min<size_t>(slot.run.segment_size, payload.iov_len - offset);
-      counters_.add(PortCounter::syscalls);
-      const bool sent = ::sendto(fd, static_cast<const uint8_t*>(payload.iov_base) + offset, bytes,
-                                 MSG_DONTWAIT, &slot.name.base, slot.header.msg_namelen) >= 0;
-      counters_.add(sent ? PortCounter::tx_datagrams : PortCounter::tx_errors);
-      if (!sent) continue;
-      counters_.add(PortCounter::tx_runs);
-      counters_.add(PortCounter::tx_bytes, bytes);
-    }
-  }
+  return false;
 }
 
 void UringPort::poll(Nanos) noexcept {
