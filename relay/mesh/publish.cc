@@ -86,6 +86,7 @@ void MeshState::on_publish(const HostCommand& c) {
   open.open.source = FlowSource::kLocal;
   open.open.traffic_class = c.traffic_class;
   open.open.queue = c.ingest ? kNoQueue : c.queue;
+  open.open.handle = c.handle;
   command(flow.core, open);
   if (!c.ingest) return go_live(p);
   CoreCommand tap;

@@ -1,0 +1,239 @@
+// See node_driver.h.
+#include "relay/node_driver.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "core/check.h"
+
+namespace trunkline::relay {
+
+MeshDriver::MeshDriver(const NodeConfig& config, MeshNode& node, NodeRings& rings)
+    : node_(node), rings_(rings), static_(config, static_cast<uint16_t>(config.host_queues)) {
+  for (const auto& channel : rings.channels) live_.push_back(std::make_unique<Live>(channel->handles.size()));
+}
+
+uint32_t MeshDriver::run_once(Nanos now) {
+  now_ = now;
+  blocked_ = false;
+  uint32_t done = run_timers(now);
+  for (const auto& core : rings_.cores) done += run_core(now, *core);
+  for (uint16_t queue = 0; queue < rings_.channels.size(); ++queue) done += run_channel(now, queue);
+  done += run_static(now);
+  if (blocked_) ++passes_blocked_;
+  return done;
+}
+
+// ---- inputs
+
+bool MeshDriver::has_room() const {
+  const auto room = [](const auto& ring) { return ring.free_approx() >= MeshNode::kMaxOutputs; };
+  return std::all_of(rings_.cores.begin(), rings_.cores.end(),
+                     [&](const auto& core) { return room(core->commands); }) &&
+         room(rings_.cores[0]->frames_in);
+}
+
+bool MeshDriver::step(Nanos now, const MeshInput& input) {
+  if (!has_room()) {
+    blocked_ = true;
+    return false;
+  }
+  node_.step(now, input, *this);
+  return true;
+}
+
+uint32_t MeshDriver::run_timers(Nanos now) {
+  uint32_t done = 0;
+  while (done < kBurst && node_.next_deadline() <= now && step(now, MeshInput{})) ++done;
+  return done;
+}
+
+uint32_t MeshDriver::run_core(Nanos now, CoreRings& core) {
+  uint32_t done = 0;
+  const auto drain = [&](auto& ring, auto&& to_input) {
+    uint32_t taken = 0;
+    for (const auto& item : ring.peek(kBurst)) {
+      if (!step(now, to_input(item))) break;
+      ++taken;
+    }
+    ring.release(taken);
+    done += taken;
+  };
+  drain(core.events, [](const CoreEvent& event) {
+    return MeshInput{MeshInput::Kind::kCoreEvent, nullptr, &event, nullptr};
+  });
+  drain(core.frames_out, [](const Frame& frame) {
+    return MeshInput{MeshInput::Kind::kFrame, &frame, nullptr, nullptr};
+  });
+  return done;
+}
+
+uint32_t MeshDriver::run_channel(Nanos now, uint16_t queue) {
+  HostChannel& channel = *rings_.channels[queue];
+  const HostChannel::State state = channel.state();  // before the ring: a closing host sent nothing later
+  if (state == HostChannel::kClosed) return 0;
+  uint32_t taken = 0;
+  for (const HostCommand& command : channel.commands.peek(kBurst)) {
+    if (!has_room()) {
+      blocked_ = true;
+      break;
+    }
+    ++taken;
+    if (!shutting_down_ && admit(command, *live_[queue]))
+      node_.step(now, {MeshInput::Kind::kHostCommand, nullptr, nullptr, &command}, *this);
+  }
+  channel.commands.release(taken);
+  uint32_t done = taken;
+  if (state == HostChannel::kClosing || shutting_down_) {
+    if (channel.commands.peek(1).empty()) done += sweep(now, queue);
+    if (state == HostChannel::kClosing && live_[queue]->count == 0 && channel.commands.peek(1).empty())
+      channel.closed();
+  }
+  return done;
+}
+
+// Keeps the list of what is live; false for what has ended by itself meanwhile.
+bool MeshDriver::admit(const HostCommand& command, Live& live) {
+  if (command.kind == HostCommandKind::kHint) return true;
+  uint64_t& here = live.by_slot[handle_slot(command.handle)];
+  if (command.kind == HostCommandKind::kPublish || command.kind == HostCommandKind::kAcquire) {
+    here = command.handle;
+    live.swept[handle_slot(command.handle)] = 0;
+    ++live.count;
+    return true;
+  }
+  return here == command.handle;
+}
+
+// Takes back a few of what the queue still has; each ends with its last event, in event().
+uint32_t MeshDriver::sweep(Nanos now, uint16_t queue) {
+  Live& live = *live_[queue];
+  const auto slots = static_cast<uint32_t>(live.by_slot.size());
+  uint32_t done = 0;
+  for (uint32_t looked = 0; live.count > 0 && done < kBurst && looked < slots; ++looked) {
+    const uint64_t handle = live.by_slot[live.sweep];
+    if (handle != 0 && live.swept[live.sweep] == 0) {
+      HostCommand command;
+      command.kind = is_publication(handle) ? HostCommandKind::kUnpublish : HostCommandKind::kRelease;
+      command.queue = queue;
+      command.handle = handle;
+      command.submitted = now;
+      live.swept[live.sweep] = 1;  // before the step, which may end it
+      if (!step(now, {MeshInput::Kind::kHostCommand, nullptr, nullptr, &command})) {
+        live.swept[live.sweep] = 0;
+        break;
+      }
+      ++done;
+    }
+    live.sweep = (live.sweep + 1) % slots;
+  }
+  return done;
+}
+
+uint32_t MeshDriver::run_static(Nanos now) {
+  uint32_t done = 0;
+  HostCommand command;
+  while (done < kBurst && has_room() && static_.next(now, command)) {
+    step(now, {MeshInput::Kind::kHostCommand, nullptr, nullptr, &command});
+    ++done;
+  }
+  return done;
+}
+
+bool MeshDriver::has_input() const {
+  for (const auto& core : rings_.cores) {
+    if (core->events.size_approx() != 0 || core->frames_out.size_approx() != 0) return true;
+  }
+  for (uint32_t queue = 0; queue < rings_.channels.size(); ++queue) {
+    const HostChannel& channel = *rings_.channels[queue];
+    if (channel.commands.size_approx() != 0) return true;
+    if (channel.state() == HostChannel::kClosing) return true;
+  }
+  return false;
+}
+
+Nanos MeshDriver::next_deadline() const {
+  const Nanos due = std::min(node_.next_deadline(), static_.next_due());
+  return blocked_ || shutting_down_ ? std::min(due, now_ + kBlockedRetry) : due;
+}
+
+Touched MeshDriver::take_touched() {
+  return std::exchange(touched_, Touched{});
+}
+
+void MeshDriver::begin_shutdown() noexcept {
+  shutting_down_ = true;
+  static_.stop();
+}
+
+bool MeshDriver::shut_down() const {
+  const MeshNode::Usage usage = node_.usage();
+  return static_.idle() && usage.publications == 0 && usage.acquires == 0 && usage.subscriptions_down == 0;
+}
+
+// ---- outputs. There is room: has_room() said so before the step, and a step that writes more is a defect.
+
+void MeshDriver::command(CoreId core, const CoreCommand& command) {
+  TL_CHECK(core.value < rings_.cores.size());
+  TL_CHECK(rings_.cores[core.value]->commands.try_push(command));
+  touched_.cores |= 1u << core.value;
+}
+
+void MeshDriver::send(const Frame& header, std::span<const uint8_t> bytes) {
+  TL_CHECK(bytes.size() <= kMaxFrameBytes);
+  auto& ring = rings_.cores[0]->frames_in;
+  const std::span<Frame> slot = ring.claim(1);
+  TL_CHECK(!slot.empty());
+  slot[0].kind = header.kind;
+  slot[0].link = header.link;
+  slot[0].slot = 0;
+  slot[0].address = header.address;
+  slot[0].length = static_cast<uint16_t>(bytes.size());
+  std::memcpy(slot[0].bytes.data(), bytes.data(), bytes.size());
+  ring.commit(1);
+  touched_.cores |= 1u;
+}
+
+void MeshDriver::control(LinkId link, std::span<const uint8_t> bytes) {
+  Frame header;
+  header.kind = FrameKind::kControl;
+  header.link = link;
+  send(header, bytes);
+}
+
+void MeshDriver::handshake(const UdpAddress& to, std::span<const uint8_t> datagram) {
+  Frame header;
+  header.kind = FrameKind::kHandshake;
+  header.address = to;
+  send(header, datagram);
+}
+
+void MeshDriver::event(const HostEvent& event) {
+  if (event.queue == static_.queue()) return static_.on_event(now_, event, *this);
+  TL_CHECK(event.queue < rings_.channels.size());
+  const bool first = event.kind == HostEventKind::kPublished ||
+                     (event.kind == HostEventKind::kOutcome && event.outcome == Outcome::ok);
+  if (!first && event.kind != HostEventKind::kTooBig) {  // the handle's last
+    Live& live = *live_[event.queue];
+    uint64_t& here = live.by_slot[handle_slot(event.handle)];
+    TL_CHECK(here == event.handle);
+    here = 0;
+    --live.count;
+  }
+  HostChannel& channel = *rings_.channels[event.queue];
+  channel.post(event);
+  touched_.channels |= uint64_t{1} << event.queue;
+}
+
+void MeshDriver::log(LogLevel level, std::string_view text) {
+  const std::span<LogLine> slot = rings_.log.claim(1);
+  if (slot.empty()) return rings_.log_lost.add();
+  slot[0].level = level;
+  slot[0].length = static_cast<uint16_t>(std::min(text.size(), slot[0].text.size()));
+  std::memcpy(slot[0].text.data(), text.data(), slot[0].length);
+  rings_.log.commit(1);
+  touched_.log = true;
+}
+
+}  // namespace trunkline::relay

@@ -1,0 +1,98 @@
+// See topology.h.
+#include "relay/topology.h"
+
+#include <bit>
+#include <cstdio>
+
+#include "io/port_options.h"
+#include "relay/transmitter.h"
+
+namespace trunkline::relay {
+
+NodeRings::NodeRings(const NodeConfig& config) {
+  for (uint32_t i = 0; i < config.data_cores; ++i)
+    cores.push_back(std::make_unique<CoreRings>(config.limits, config.host_queues));
+  for (uint32_t i = 0; i < config.host_queues; ++i)
+    channels.push_back(
+        std::make_unique<HostChannel>(i, config.limits.command_depth, config.limits.max_acquires));
+}
+
+std::vector<RingRow> ring_table(const NodeConfig& config) {
+  const NodeLimits& limits = config.limits;
+  const uint32_t cores = config.data_cores;
+  const uint32_t queues = config.host_queues;
+  const uint32_t core_depth = std::bit_ceil(limits.core_ring_depth);
+  const uint32_t frame_depth = std::bit_ceil(limits.frame_ring_depth);
+  const uint32_t packet_depth = std::bit_ceil(limits.queue_depth);
+  return {
+      {"commands", "mesh", "data core", "CoreCommand", sizeof(CoreCommand), core_depth, cores,
+       "the mesh makes no step until there is room for one"},
+      {"frames_in", "mesh", "data core", "Frame", sizeof(Frame), frame_depth, cores,
+       "the mesh makes no step until there is room for one"},
+      {"events", "data core", "mesh", "CoreEvent", sizeof(CoreEvent), core_depth, cores,
+       "kept and offered again; evidence that is renewed anyway is dropped, counted"},
+      {"frames_out", "data core", "mesh", "Frame", sizeof(Frame), frame_depth, cores,
+       "dropped, counted: control_full, handshake_full; both are repeated"},
+      {"to_core", "host queue", "data core", "HostPacket", sizeof(HostPacket), packet_depth, cores * queues,
+       "tl_tx_burst takes fewer packets"},
+      {"to_host", "data core", "host queue", "HostPacket", sizeof(HostPacket), packet_depth, cores * queues,
+       "dropped, counted: queue_full"},
+      {"host commands", "host queue", "mesh", "HostCommand", sizeof(HostCommand),
+       std::bit_ceil(limits.command_depth), queues, "the call returns TL_EFULL"},
+      {"host events", "mesh", "host queue", "slot number", sizeof(uint32_t),
+       std::bit_ceil(2 * limits.max_acquires), queues,
+       "cannot be: there is a slot for each event of each handle"},
+      {"host notices", "mesh", "host queue", "HostEvent", sizeof(HostEvent), HostChannel::kNotices, queues,
+       "dropped, counted: notices_lost"},
+      {"log", "mesh", "service", "LogLine", sizeof(LogLine), kLogDepth, 1, "dropped, counted: log_lost"},
+  };
+}
+
+std::vector<MemoryRow> memory_table(const NodeConfig& config) {
+  const NodeLimits& limits = config.limits;
+  std::vector<MemoryRow> rows;
+  for (const RingRow& ring : ring_table(config)) {
+    rows.push_back(
+        {std::string("ring ") + ring.name, uint64_t{ring.element_bytes} * ring.depth * ring.count});
+  }
+  rows.push_back({"host event slots, two per handle",
+                  uint64_t{2} * limits.max_acquires * sizeof(HostEvent) * config.host_queues});
+  rows.push_back(
+      {"host handles", uint64_t{limits.max_acquires} * sizeof(HandleTable::Entry) * config.host_queues});
+  // Where a received buffer can be: with the kernel, waiting to be filled; or in hand for one run of the
+  // loop.
+  rows.push_back({"receive buffers: being filled, one burst per core",
+                  uint64_t{io::kMaxBurst} * io::PortOptions{}.receive_buffer_bytes * config.data_cores});
+  rows.push_back({"receive buffers: in hand, one burst per core",
+                  uint64_t{io::kMaxBurst} * io::PortOptions{}.receive_buffer_bytes * config.data_cores});
+  // Where a transmit buffer can be: filling in a lane, finished and waiting for the end of the loop's run, or
+  // at the port. What is in one place is not in another, so the sum of the places is what is configured.
+  rows.push_back({"transmit buffers: filling, finished, or at the port",
+                  uint64_t{limits.transmit_buffers} * kRunBufferBytes * config.data_cores});
+  uint64_t sum = 0;
+  for (const MemoryRow& row : rows) sum += row.bytes;
+  rows.push_back({"sum", sum});
+  return rows;
+}
+
+std::string topology_text(const NodeConfig& config) {
+  std::string text;
+  char line[256];
+  std::snprintf(line, sizeof line, "%-14s %-10s %-10s %-12s %7s %7s %5s  %s\n", "ring", "producer",
+                "consumer", "element", "bytes", "depth", "rings", "when full");
+  text += line;
+  for (const RingRow& r : ring_table(config)) {
+    std::snprintf(line, sizeof line, "%-14s %-10s %-10s %-12s %7u %7u %5u  %s\n", r.name, r.producer,
+                  r.consumer, r.element, r.element_bytes, r.depth, r.count, r.when_full);
+    text += line;
+  }
+  text += "\nmemory reserved at start, touched when used\n";
+  for (const MemoryRow& row : memory_table(config)) {
+    std::snprintf(line, sizeof line, "%10.1f KiB  %s\n", static_cast<double>(row.bytes) / 1024,
+                  row.what.c_str());
+    text += line;
+  }
+  return text;
+}
+
+}  // namespace trunkline::relay
