@@ -5,13 +5,13 @@
 namespace trunkline::io {
 namespace {
 
-constexpr const char* kText = "built without io_uring";
+constexpr const char* kText = "io_uring: this program was built without io_uring";
 constexpr const char* kRemedy = "install liburing-dev and build again with -Dio_uring=enabled";
 
 }  // namespace
 
 core::Result<std::unique_ptr<Port>> make_uring_port(const PortOptions&) {
-  return core::Error{0, std::string("io_uring: ") + kText + "; " + kRemedy};
+  return core::Error{0, std::string(kText) + "; " + kRemedy};
 }
 
 Feature probe_io_uring() {
