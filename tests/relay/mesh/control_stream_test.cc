@@ -153,6 +153,37 @@ TEST(ControlStream, RepeatsAtOnceWhatTwoLaterSegmentsOvertook) {
   for (uint32_t i = 0; i < 3; ++i) EXPECT_EQ(load_be32(got[i].data()), i);
 }
 
+TEST(ControlStream, MeasuresEachSegmentOnceAndNoRepeat) {
+  ControlStream a(8), b(8);
+  std::vector<Bytes> segments;
+  for (uint32_t i = 0; i < 2; ++i) {
+    ASSERT_TRUE(a.try_append(message(i)));
+    segments.push_back(flushed(a, from_ms(0))[0]);
+  }
+  give(b, from_ms(5), segments[1]);  // segment 0 is lost
+  give(a, from_ms(10), flushed(b, from_ms(5))[0]);
+  EXPECT_EQ(a.round_trip(), from_ms(10));
+  const auto repeats = flushed(a, from_ms(90));
+  ASSERT_EQ(repeats.size(), 1u) << "only what the peer lacks is sent again";
+  EXPECT_EQ(load_be32(repeats[0].data()), 0u);
+  give(b, from_ms(91), repeats[0]);
+  give(a, from_ms(92), flushed(b, from_ms(91))[0]);
+  EXPECT_EQ(a.acked_position(), 2u);
+  EXPECT_EQ(a.round_trip(), from_ms(10)) << "neither the repeat nor what was known to be there is a sample";
+}
+
+TEST(ControlStream, SegmentsBeyondTheBitmapAreRepeatedWhenTheyComeIntoView) {
+  ControlStream a(128), b(128);
+  for (uint32_t i = 0; i < 100; ++i) ASSERT_TRUE(a.try_append(message(i, 1000)));
+  const auto segments = flushed(a, from_ms(0));
+  ASSERT_EQ(segments.size(), 100u);
+  for (size_t i = 0; i < 65; ++i) give(b, from_ms(1), segments[i]);
+  EXPECT_EQ(flushed(a, from_ms(100)).size(), 65u) << "of the others no acknowledgement speaks yet";
+  give(a, from_ms(110), flushed(b, from_ms(1))[0]);
+  EXPECT_LE(a.next_deadline(), from_ms(110));
+  EXPECT_EQ(flushed(a, from_ms(1'000)).size(), 35u);
+}
+
 TEST(ControlStream, AcknowledgesARepeatAgain) {
   ControlStream a(4), b(4);
   ASSERT_TRUE(a.try_append(message(1)));

@@ -275,7 +275,7 @@ TEST(MessageReader, LooksAtNothingBehindAMalformedMessage) {
 
 TEST(Schema, FingerprintOfEachVersionIsThatOfItsText) {
   uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, 64 bits
-  for (const unsigned char c : schema_text()) hash = (hash ^ c) * 0x100000001b3;
+  for (const char c : schema_text()) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
   EXPECT_EQ(schema_fingerprint(1), hash)
       << "The messages changed: that is a new wire version, unless version 1 "
          "was never released. Their text is now:\n"
