@@ -1,0 +1,47 @@
+// trunkline: one command. Each subcommand is a room of its own under tools/; this file only reads the command
+// line.
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "tools/demo/demo_command.h"
+#include "tools/doctor/doctor_command.h"
+#include "tools/node/node_command.h"
+#include "trunkline/trunkline.h"
+
+int main(int argc, char** argv) {
+  namespace tools = trunkline::tools;
+  CLI::App app{"Trunkline: the trunk between SFU nodes"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("trunkline ") + tl_version());
+  app.footer("First time? Try: trunkline demo");
+
+  tools::NodeCommand node;
+  CLI::App* node_app = app.add_subcommand("node", "run one node from a configuration file");
+  node_app->add_option("-c,--config", node.config_path, "TOML file; see docs/operations.md")->required();
+  node_app->add_flag("--check-config", node.check_config,
+                     "validate the file, open no socket, print OK or the error");
+  node_app->add_flag("--print-topology", node.print_topology,
+                     "print the rings and the memory sum, start nothing");
+  node_app->add_option("--log-format", node.log_format, "human | json")
+      ->check(CLI::IsMember({"human", "json"}));
+  node_app->add_option("--log-level", node.log_level, "debug | info | warn | error");
+
+  tools::DemoCommand demo;
+  CLI::App* demo_app =
+      app.add_subcommand("demo", "three nodes on three continents, on this machine, in one minute");
+  demo_app->add_option("--seconds", demo.seconds, "length of act one")->check(CLI::Range(1, 3600));
+  demo_app->add_option("--tracks", demo.tracks, "tracks published (half video, half audio)")
+      ->check(CLI::Range(1, 400));
+  demo_app->add_option("--port", demo.port, "auto | mmsg | uring")
+      ->check(CLI::IsMember({"auto", "mmsg", "uring"}));
+
+  tools::DoctorCommand doctor;
+  CLI::App* doctor_app = app.add_subcommand(
+      "doctor", "what this machine offers, what is missing, and the command that repairs it");
+  doctor_app->add_flag("--json", doctor.json, "one JSON object per line");
+
+  CLI11_PARSE(app, argc, argv);
+  if (*node_app) return tools::run_node(node);
+  if (*demo_app) return tools::run_demo(demo);
+  return tools::run_doctor(doctor);
+}
