@@ -57,10 +57,8 @@ class MeshHarness {
     LinkId link = 0;
     uint32_t receive_index = 0, peer_index = 0;
     UdpAddress peer{};
-    uint64_t heard_us = 0;                        // anything
-    uint64_t heartbeat_us = 0, last_sent_us = 0;  // newest heartbeat: arrival, and what it said
+    uint64_t heard_us = 0, last_sent_us = 0;  // newest heartbeat: arrival, and what it said
     Nanos reported{-1};
-    uint32_t peer_heard_age_us = UINT32_MAX;  // what it said about hearing us
     bool heard = false;
   };
   struct FlowBook {
@@ -111,7 +109,6 @@ class MeshHarness {
     uint64_t wrong_track = 0, no_route = 0, foreign = 0;
     std::deque<Frame> held_frames;
     Nanos deadline{};
-    FlowOpen newest{};
   };
 
   explicit MeshHarness(uint64_t seed = 1) : rng_(seed) {}
@@ -232,10 +229,6 @@ class MeshHarness {
     c.node = {at + 1};
     give(*nodes_[i], c);
   }
-  void give_command(uint32_t i, const HostCommand& c) { give(*nodes_[i], c); }
-  void give_foreign_frame(uint32_t i, const Frame& f) { give_frame(*nodes_[i], f); }
-  // What node i was last told to open.
-  FlowOpen newest_flow(uint32_t i) const { return nodes_[i]->newest; }
   void core_event(uint32_t i, const CoreEvent& e) { give(*nodes_[i], e); }
 
   // The publisher of `handle` at node i sends a packet; it goes wherever outputs lead.
@@ -432,7 +425,6 @@ class MeshHarness {
         EXPECT_FALSE(node.flows.contains(index(c.open.flow)));
         EXPECT_EQ(c.open.label.index(), index(c.open.flow));
         node.flows[index(c.open.flow)] = {c.open, {}, false, {}};
-        node.newest = c.open;
         return;
       case CoreCommandKind::kFlowClose:
         EXPECT_EQ(node.flows.erase(index(c.flow)), 1u);
@@ -488,8 +480,7 @@ class MeshHarness {
     }
     if (session.last_sent_us != 0) {
       e.heartbeat.echo_us = session.last_sent_us;
-      e.heartbeat.echo_hold_us =
-          static_cast<uint32_t>(static_cast<uint64_t>(now_.us()) - session.heartbeat_us);
+      e.heartbeat.echo_hold_us = e.heartbeat.heard_age_us;
     }
     post(node, node_at(session.peer), e);
   }
@@ -508,9 +499,8 @@ class MeshHarness {
     e.link = session.link;
     e.heard = now_;
     if (heartbeat != nullptr) {
-      session.heartbeat_us = static_cast<uint64_t>(now_.us());
       session.last_sent_us = heartbeat->sent_us;
-      session.peer_heard_age_us = heartbeat->heard_age_us;
+      e.peer_heard_age_us = heartbeat->heard_age_us;
       if (heartbeat->echo_us != 0) {
         e.rtt_us = static_cast<uint32_t>(static_cast<uint64_t>(now_.us()) + 1 - heartbeat->echo_us -
                                          heartbeat->echo_hold_us);
@@ -518,7 +508,6 @@ class MeshHarness {
     } else if (now_ - session.reported < core::from_ms(5)) {
       return;
     }
-    e.peer_heard_age_us = session.peer_heard_age_us;
     session.reported = now_;
     give(node, e);
   }
