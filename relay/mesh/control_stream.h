@@ -28,7 +28,7 @@
 // Numbers are 64 bits inside and 32 on the wire; the nearest one is meant, so wrapping is no event.
 //
 // Owner: MeshNode, one thread. Memory: 2 * window * kMaxFrameBytes, reserved at construction and not touched
-// before use. Per segment about 1 us, of which the CRC is most. Nothing here trusts a peer: an
+// before use. Per segment about 1.5 us, of which the CRC is most. Nothing here trusts a peer: an
 // acknowledgement of what was never sent rejects the segment.
 #pragma once
 
