@@ -106,6 +106,7 @@ class UringPort final : public Port {
   uint32_t core_;
   msghdr receive_template_{};
   WakeEvent wake_event_;
+  WakeEvent work_event_;  // signalled by the kernel, only while wait() listens
   bool gso_wanted_;
   bool gso_ = false;
   bool started_ = false;
@@ -161,6 +162,8 @@ Result<uint16_t> UringPort::open_endpoint(const EndpointOptions& options) {
 
 void UringPort::start() noexcept {
   TL_CHECK(uring_->enable());
+  io_uring_cq_eventfd_toggle(uring_->get(), false);
+  io_uring_register_eventfd(uring_->get(), work_event_.fd());  // refused: idle waits last to their bound
   started_ = true;
 }
 
@@ -374,14 +377,24 @@ void UringPort::wait(SleepUntil until, Nanos bound) noexcept {
     sharpen_thread_timers();
     timers_sharp = true;
   }
-  // The ring is readable when a completion, or work that leads to one, is there. kBatch leaves it out: work
-  // gathers in the kernel without waking this thread.
-  pollfd watched[2] = {{wake_event_.fd(), POLLIN, 0}, {uring_->get()->ring_fd, POLLIN, 0}};
+  // The ring is readable when a completion, or work that leads to one, is there; but while its owner defers
+  // that work, a ring does not end a poll that has begun before. The registered event does, so the ring is
+  // for what was there already. kBatch leaves both out: work gathers in the kernel without waking this
+  // thread.
+  const bool any = until == SleepUntil::kAnyPacket;
+  pollfd watched[3] = {
+      {wake_event_.fd(), POLLIN, 0}, {uring_->get()->ring_fd, POLLIN, 0}, {work_event_.fd(), POLLIN, 0}};
   const int64_t ns = std::max<int64_t>(bound.ns, 0);
   const timespec timeout{ns / 1'000'000'000, ns % 1'000'000'000};
-  ppoll(watched, until == SleepUntil::kAnyPacket ? 2 : 1, &timeout, nullptr);
+  if (any) io_uring_cq_eventfd_toggle(uring_->get(), true);
+  ppoll(watched, any ? 3 : 1, &timeout, nullptr);
+  if (any) io_uring_cq_eventfd_toggle(uring_->get(), false);
   counters_.add(PortCounter::wakeups);
   counters_.add(PortCounter::syscalls);
+  if ((watched[2].revents & POLLIN) != 0) {
+    work_event_.drain();
+    counters_.add(PortCounter::syscalls);
+  }
   if ((watched[0].revents & POLLIN) != 0) {
     wake_event_.drain();
     counters_.add(PortCounter::syscalls);

@@ -1,12 +1,15 @@
 // What every socket port must do, run against each of them over loopback: the same table of behaviours, so
 // that a loop cannot tell the ports apart but by their speed.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <chrono>
 #include <thread>
 
 #include "io/impaired_port.h"
 #include "io/mmsg_port.h"
+#include "io/udp_socket.h"
 #include "io/uring_port.h"
 #include "tests/io/port_harness.h"
 
@@ -262,6 +265,28 @@ TEST_P(PortConformance, WaitForAnyPacketEndsWhenOneArrives) {
   b_->wait(SleepUntil::kAnyPacket, core::from_ms(1000));
   EXPECT_LT(clock_now() - start, core::from_ms(500));
   EXPECT_EQ(harness_.receive(*b_, 1).size(), 1u);
+}
+
+TEST_P(PortConformance, WaitForAnyPacketEndsWhenOneArrivesMeanwhile) {
+  open(*b_, loopback4());
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons(b_->endpoint_address(0).port);
+  const FileDescriptor sender(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  for (uint32_t round = 1; round <= 3; ++round) {  // a first sleep may differ from later ones
+    b_->poll(clock_now());
+    std::thread knocker([&] {  // not by a_: a port stays with its thread
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      ::sendto(sender.get(), "knock", 5, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    });
+    const Nanos start = clock_now();
+    b_->wait(SleepUntil::kAnyPacket, core::from_ms(1000));
+    EXPECT_LT(clock_now() - start, core::from_ms(500)) << "round " << round;
+    knocker.join();
+    EXPECT_EQ(harness_.receive(*b_, 1).size(), 1u);
+    EXPECT_EQ(count(*b_, PortCounter::wakeups), round);
+  }
 }
 
 TEST_P(PortConformance, WaitKeepsItsBoundWhenNothingHappens) {
