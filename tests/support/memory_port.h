@@ -32,7 +32,7 @@ struct SentRun {
   }
 };
 
-class MemoryPort final : public io::Port {
+class MemoryPort : public io::Port {
  public:
   // What the test sets.
   uint64_t accept_runs = UINT64_MAX;  // further ones are refused
