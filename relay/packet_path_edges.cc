@@ -88,6 +88,7 @@ void PacketPath::take_host_packet(uint16_t queue, const HostPacket& packet) noex
   const DropReason refused =
       judge_published({packet.bytes, packet.length}, flow, flows_.detail(packet.flow), false, record);
   if (refused != kNoDrop) return accounting_.drop(refused);
+  if (record_is_rtcp(record)) accounting_.count(CoreCounter::rtcp_downstream);
   if (packet.traffic_class != kClassOfTrack) {
     record.traffic_class = static_cast<TrafficClass>(std::min<uint8_t>(packet.traffic_class, 3));
   }
@@ -107,6 +108,7 @@ void PacketPath::take_published(const core::Packet& packet, FlowId id) noexcept 
     Record& record = next_record();
     const DropReason refused = judge_published({data, length}, flow, detail, true, record);
     if (refused != kNoDrop) return accounting_.drop(refused);
+    if (record_is_rtcp(record)) accounting_.count(CoreCounter::rtcp_downstream);
     record.kind = RecordKind::kMedia;
     record.flow = id;
     record.link = kNoLink;
