@@ -1,5 +1,5 @@
-// The relay under test and its load. The commands that the mesh thread would send are put into the rings by hand; the
-// loop is the data core's: run, and sleep in the port when there was nothing to do.
+// The relay under test and its load. The commands that the mesh thread would send are put into the rings by
+// hand; the loop is the data core's: run, and sleep in the port when there was nothing to do.
 #include "bench/sockets/relay_under_test.h"
 
 #include <sys/prctl.h>

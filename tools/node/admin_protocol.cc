@@ -1,5 +1,5 @@
-// The admin language: parse, check every member, call the library, answer. Exceptions are RpcError only and end in
-// received(); nothing here waits.
+// The admin language: parse, check every member, call the library, answer. Exceptions are RpcError only and
+// end in received(); nothing here waits.
 #include "tools/node/admin_protocol.h"
 
 #include <array>

@@ -1,4 +1,5 @@
-// The admin transport: accept, read lines, write what is queued, drop who is broken. All bounded, all non-blocking.
+// The admin transport: accept, read lines, write what is queued, drop who is broken. All bounded, all
+// non-blocking.
 #include "tools/node/admin_server.h"
 
 #include <fcntl.h>
