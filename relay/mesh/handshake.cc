@@ -367,6 +367,7 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   // another incarnation: that one has nothing of the old.
   ++l.session;
   ++l.view;
+  l.view_complete = false;
   l.stream.reset();
   l.next_ask = l.asks.first;
   l.next_change = changes.first;

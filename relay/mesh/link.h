@@ -110,6 +110,7 @@ struct Link {
   uint32_t session = 0;             // counts activations
   uint32_t view = 0;                // counts streams of the peer; what it says is stamped with it
   uint32_t view_valid = 0;          // what is stamped lower is no longer true
+  bool view_complete = false;       // the peer has announced all it has since its stream began
   ListHead asks;                    // requests to this peer, in the order of sending; unsent ones last
   uint32_t next_ask = kNil;         // the first one not sent in this session
   ListHead releases;                // asks to be released

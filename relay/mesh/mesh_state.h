@@ -134,6 +134,8 @@ struct MeshState {
   void start_search(uint32_t t);
   void advance(uint32_t t);
   bool ask_named(uint32_t t);  // true: wait
+  bool all_views_complete() const;
+  bool denied_by_all_named(uint32_t t) const;
   void ask_everyone(uint32_t t);
   bool ask(uint32_t t, Link& l, bool named);
   void ask_again(uint32_t a);

@@ -63,6 +63,7 @@ void MeshState::on_message(Link& l, const Message& message) {
   if (const auto* withdraw = std::get_if<Withdraw>(&message)) return on_withdraw(l, *withdraw);
   if (std::holds_alternative<SnapshotEnd>(message)) {
     l.view_valid = l.view;
+    l.view_complete = true;
     return;
   }
   if (const auto* acquire = std::get_if<Acquire>(&message)) return on_acquire_request(l, *acquire);

@@ -113,6 +113,7 @@ void MeshState::advance(uint32_t t) {
   if (ask_named(t)) return;
   Track& track = tracks[t];
   if (track.phase != Phase::kSearching) return;  // it ended on the way
+  if (denied_by_all_named(t)) return conclude(t, verdict_of(t));
   ask_everyone(t);
   if (track.phase != Phase::kSearching) return;
   // Wait as long as somebody may still say yes. One whose link went down after it was asked may come back.
@@ -120,6 +121,19 @@ void MeshState::advance(uint32_t t) {
     if (asks[a].state == AskState::kWaiting || asks[a].state == AskState::kBusy) return;
   }
   conclude(t, verdict_of(t));
+}
+
+bool MeshState::all_views_complete() const {
+  for (const Link& l : links) {
+    if (l.can_ask() && !l.view_complete) return false;
+  }
+  return true;
+}
+
+// Nobody is named any more, and one who was has said no with authority: there is nobody left to know better.
+bool MeshState::denied_by_all_named(uint32_t t) const {
+  std::array<uint32_t, kMaxLocations> order;
+  return candidates(t, order) == 0 && verdict_of(t).authoritative;
 }
 
 // Asks the next candidate that is named, if its turn has come. True: there is one to wait for.

@@ -87,9 +87,12 @@ void MeshState::negative_answer(uint32_t a, const Answer& m) {
   }
   asked.state = AskState::kNegative;
   asked.outcome = m.outcome;
-  asked.authoritative = m.authoritative && asked.named;
   unlink_ask(a);
   const uint32_t loc = find_location(asked.track, asked.link);
+  // The newest publisher knows. So does a node that only a hint names, once every peer has announced all it
+  // has: whoever else had the track would have said so.
+  const bool knows = asked.named || (loc != kNil && locations[loc].hint && all_views_complete());
+  asked.authoritative = m.authoritative && knows;
   const bool absent = m.outcome == Outcome::not_here || m.outcome == Outcome::gone;
   if (absent && loc != kNil && locations[loc].hint) drop_location(loc);
 }
