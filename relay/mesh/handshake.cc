@@ -24,8 +24,11 @@ namespace trunkline::relay::mesh {
 namespace {
 
 constexpr Nanos kFirstRetry = core::from_ms(100);
-constexpr Nanos kLongestRetry = core::from_s(1);     // a link is up at most 3 s after its wire is whole again
-constexpr Nanos kExchange = core::from_s(3);         // then a new msg1; longer than any round trip
+constexpr Nanos kLongestRetry = core::from_s(1);  // a link is up at most 3 s after its wire is whole again
+constexpr Nanos kExchange = core::from_s(3);      // then a new msg1; longer than any round trip
+// Whoever answered a msg1 waits this long for the proof, then asks itself: three of the longest round trips.
+// Not longer, because two nodes that answered each other's msg1 crosswise both wait.
+constexpr Nanos kProof = core::from_s(1);
 constexpr Nanos kLongestBackoff = core::from_s(30);  // of an incompatible link
 constexpr Nanos kOldSession = core::from_s(1);       // a replaced session still receives what was under way
 constexpr uint64_t kLargestIncarnation = uint64_t{1} << 53;  // milliseconds: a peer cannot exhaust it
@@ -94,7 +97,7 @@ void MeshState::begin_handshake(Link& l) {
 void MeshState::handshake_timer(Link& l) {
   if (l.step == HandshakeStep::kAwaitProof) {
     // Ours comes when theirs has failed.
-    l.retry_at = l.exchange_at + kExchange;
+    l.retry_at = l.exchange_at + kProof;
     if (now < l.retry_at) return;
     if (l.made >= 0) remove_session(l, l.made);
     l.made = -1;
@@ -220,7 +223,7 @@ void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, ui
   l.made_cores = theirs.core_count;
   l.step = HandshakeStep::kAwaitProof;
   l.exchange_at = now;
-  l.retry_at = now + kExchange;
+  l.retry_at = now + kProof;
   send_message(l, frame.address);
 }
 
