@@ -1,0 +1,162 @@
+// The simulator as a test: thousands of seeds without a violation, every run repeatable, and the replayed
+// outage, which must pass on ours and fail on every naive variant. TRUNKLINE_SIM_FIRST_SEED and
+// TRUNKLINE_SIM_SEEDS say which seeds; a failure names its seed and the command that shows it.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+#include <string>
+
+#include "tools/sim/regions.h"
+#include "tools/sim/scenario.h"
+#include "tools/sim/streams.h"
+#include "tools/sim/world.h"
+
+namespace trunkline::sim {
+namespace {
+
+uint64_t from_environment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+TEST(Simulator, BreaksNoPromiseInAnySeed) {
+  const uint64_t first = from_environment("TRUNKLINE_SIM_FIRST_SEED", 1);
+  const uint64_t count = from_environment("TRUNKLINE_SIM_SEEDS", 2'000);
+  Report report;
+  for (uint64_t seed = first; seed < first + count; ++seed) {
+    const Options options = draw_options(seed);
+    World world(options, report);
+    world.run();
+    ASSERT_TRUE(world.violations().empty())
+        << "seed " << seed << ": " << world.violations().front().text << "\n"
+        << describe(options) << "to see it: tools/dev sim --trace " << seed;
+  }
+  report.print(stdout);
+  // A simulation in which nothing works, or nothing goes wrong, would prove little.
+  EXPECT_GE(report.share_ok(), 0.5);
+  EXPECT_GT(report.packets_delivered, report.packets_sent / 2);
+  if (count < 500) return;
+  for (const relay::Outcome outcome :
+       {relay::Outcome::ok, relay::Outcome::not_here, relay::Outcome::gone, relay::Outcome::no_reply,
+        relay::Outcome::link_down, relay::Outcome::cancelled, relay::Outcome::stalled}) {
+    EXPECT_GT(report.outcomes[static_cast<size_t>(outcome)], 0u) << relay::outcome_name(outcome);
+  }
+  for (uint32_t i = 0; i < kFaults; ++i)
+    EXPECT_GT(report.faults[i], count / 4) << fault_name(static_cast<Fault>(i));
+}
+
+TEST(Simulator, RepeatsASeedExactly) {
+  std::set<uint64_t> hashes;
+  constexpr uint64_t kSeeds = 20;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    Report report;
+    World first(draw_options(seed), report), second(draw_options(seed), report);
+    first.run();
+    second.run();
+    EXPECT_EQ(first.trace_hash(), second.trace_hash()) << "seed " << seed;
+    hashes.insert(first.trace_hash());
+  }
+  EXPECT_EQ(hashes.size(), kSeeds) << "two seeds gave the same run";
+}
+
+TEST(Simulator, ReplaysTheOutageOf2023OnOursAndOnNaiveVariants) {
+  const auto rows = replay_2023_11_02();
+  ASSERT_EQ(rows.size(), 8u);
+  for (const ScenarioRow& row : rows) {
+    EXPECT_TRUE(row.as_stated) << row.situation << ", " << row.variant << ": " << row.happened;
+  }
+}
+
+TEST(Simulator, SaysThatItDoesNotKnowAScenario) {
+  EXPECT_EQ(run_scenario("replay/never", stderr), 2);
+}
+
+TEST(EventQueue, GivesEventsInOrderOfTimeAndEachOnce) {
+  core::Rng rng(7);
+  EventQueue queue(stream(1, "order"));
+  std::multiset<int64_t> times;
+  for (uint32_t i = 0; i < 2'000; ++i) {
+    const auto time = static_cast<int64_t>(rng.below(500)) + queue.now().ns;
+    queue.push(Nanos{time}, EventKind::kWorkload, 0, i);
+    times.insert(time);
+    if (rng.below(3) != 0) continue;
+    const Event event = queue.pop();
+    ASSERT_EQ(event.time.ns, *times.begin());
+    times.erase(times.begin());
+  }
+  std::set<uint32_t> left;
+  while (!queue.empty()) {
+    const Event event = queue.pop();
+    ASSERT_EQ(event.time.ns, *times.begin());
+    times.erase(times.begin());
+    EXPECT_TRUE(left.insert(event.arg).second);
+  }
+  EXPECT_TRUE(times.empty());
+}
+
+TEST(EventQueue, ExploresTheOrdersOfSimultaneousEvents) {
+  std::set<uint32_t> first;
+  for (uint64_t seed = 0; seed < 64; ++seed) {
+    EventQueue queue(stream(seed, "order"));
+    for (uint32_t i = 0; i < 3; ++i) queue.push(Nanos{5}, EventKind::kWorkload, 0, i);
+    first.insert(queue.pop().arg);
+  }
+  EXPECT_EQ(first.size(), 3u);
+}
+
+TEST(Streams, DifferByNameIndexAndSeedAndRepeat) {
+  EXPECT_EQ(stream_seed(1, "net", 2), stream_seed(1, "net", 2));
+  const std::set<uint64_t> different{stream_seed(1, "net"), stream_seed(2, "net"), stream_seed(1, "fault"),
+                                     stream_seed(1, "net", 1), stream_seed(1, "")};
+  EXPECT_EQ(different.size(), 5u);
+}
+
+TEST(Network, DeliversAPathsDatagramsInOrderAndAfterItsDelay) {
+  Options options = draw_options(1);
+  EventQueue events(stream(1, "order"));
+  Trace trace;
+  Network network(options, events, trace);
+  const core::UdpAddress from = node_address(0), to = node_address(4);
+  const Nanos delay = one_way_delay(options.nodes[0], options.nodes[4]);
+  EXPECT_EQ(delay, core::from_us(84'500));  // 169 ms from Washington to Tokyo and back
+  for (uint8_t i = 0; i < 50; ++i) {
+    const uint8_t bytes[40] = {i};
+    network.carry(from, to, bytes, Nanos{0});
+  }
+  for (uint8_t i = 0; i < 50; ++i) {
+    const Event event = events.pop();
+    EXPECT_EQ(event.kind, EventKind::kDeliver);
+    EXPECT_EQ(event.node, 4);
+    EXPECT_EQ(event.time, delay + Nanos{i});
+    EXPECT_EQ(network.flight(event.arg).bytes[0], i);
+    network.taken(event.arg);
+  }
+}
+
+TEST(Network, ACutPathWorksAgainWhenAllThatCutItIsOver) {
+  Options options = draw_options(1);
+  EventQueue events(stream(1, "order"));
+  Trace trace;
+  Network network(options, events, trace);
+  const uint8_t bytes[40] = {};
+  const auto passes = [&] {
+    network.carry(node_address(0), node_address(1), bytes, events.now());
+    const bool passed = !events.empty();
+    while (!events.empty()) network.taken(events.pop().arg);
+    return passed;
+  };
+  EXPECT_TRUE(passes());
+  network.cut(0, 1, true);
+  network.cut(0, 1, true);
+  network.cut(0, 1, false);
+  EXPECT_FALSE(passes());
+  network.cut(0, 1, false);
+  EXPECT_TRUE(passes());
+  network.cut(0, 1, true);
+  network.heal();
+  EXPECT_TRUE(passes());
+}
+
+}  // namespace
+}  // namespace trunkline::sim

@@ -1,0 +1,288 @@
+// The rules of auditor.h, each where its evidence arrives.
+#include "tools/sim/auditor.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace trunkline::sim {
+
+using relay::HostEvent;
+using relay::HostEventKind;
+using relay::Outcome;
+
+namespace {
+
+// A node may answer from what it learned a moment ago: negative answers are remembered for up to 250 ms
+// (design: acquire), and an unpublish that is under way is not yet known here.
+constexpr Nanos kMemory = core::from_ms(300);
+
+std::string ms(Nanos time) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3f ms", static_cast<double>(time.ns) * 1e-6);
+  return text;
+}
+
+}  // namespace
+
+void Auditor::violate(Nanos now, std::string text) {
+  constexpr size_t kKept = 20;  // the first ones explain; a thousand more do not
+  if (violations_.size() < kKept) violations_.push_back({now, std::move(text)});
+}
+
+std::string Auditor::name(const Acquisition& a, uint64_t handle) const {
+  return "acquire " + std::to_string(handle) + " of track " + std::to_string(a.track) + " on node " +
+         std::to_string(node_id(a.node).value) + " (asked at " + ms(a.submitted) + ", deadline " +
+         ms(a.deadline) + ")";
+}
+
+// ---- what the world does
+
+void Auditor::stopped(NodeIndex node, Nanos now) {
+  for (Acquisition& a : acquisitions_) {
+    if (a.node != node) continue;
+    if (a.state == Acquisition::State::kAsked) ++report_.with_node;
+    if (a.state != Acquisition::State::kOver) a.state = Acquisition::State::kWithNode;
+  }
+  for (Publication& p : publications_) {
+    if (p.node != node || p.closed) continue;
+    p.until = std::min(p.until, now);
+    p.closed = true;
+  }
+  nodes_[node] = {};
+}
+
+void Auditor::still(NodeIndex node, Nanos from, Nanos until) {
+  nodes_[node].still_from = from;
+  nodes_[node].still_until = until;
+}
+
+void Auditor::late_by(NodeIndex node, Nanos most) {
+  nodes_[node].late_by = most;
+}
+
+uint64_t Auditor::publish(const Publication& publication) {
+  publications_.push_back(publication);
+  return publication_handle(publications_.size() - 1);
+}
+
+void Auditor::unpublish(uint64_t handle, Nanos now) {
+  publication(handle).until = now;
+}
+
+uint64_t Auditor::acquire(const Acquisition& acquisition) {
+  acquisitions_.push_back(acquisition);
+  ++report_.asked;
+  const uint64_t handle = acquisition_handle(acquisitions_.size() - 1);
+  due_.push({last_moment(acquisition), handle});
+  earliest_ = due_.top().at;
+  return handle;
+}
+
+void Auditor::release(uint64_t handle) {
+  acquisition(handle).released = true;
+}
+
+// ---- S1
+
+// The last instant at which the outcome may come, as things stand.
+Nanos Auditor::last_moment(const Acquisition& a) const {
+  const NodeTruth& node = nodes_[a.node];
+  const Nanos due = a.submitted + a.deadline + relay::kMeshTick;
+  const Nanos last = due + node.late_by;
+  // A slow node that was stopped before it came round to it acts when it goes on, and late even then.
+  const bool met_stop = last >= node.still_from && due <= node.still_until;
+  return met_stop ? node.still_until + node.late_by : last;
+}
+
+void Auditor::check_due(Nanos now) {
+  while (!due_.empty() && now > due_.top().at) {
+    const Due due = due_.top();
+    due_.pop();
+    const Acquisition& a = acquisition(due.handle);
+    if (a.state != Acquisition::State::kAsked) continue;
+    const Nanos last = last_moment(a);
+    if (now <= last) {
+      due_.push({last, due.handle});  // its node was paused or slowed down since
+      continue;
+    }
+    violate(now, "S1: " + name(a, due.handle) + " has not ended");
+  }
+  earliest_ = due_.empty() ? core::kNever : due_.top().at;
+}
+
+// ---- what the nodes say
+
+void Auditor::event(NodeIndex node, const HostEvent& event, Nanos now) {
+  if (event.kind == HostEventKind::kTooBig) return violate(now, "a packet was called too big");
+  if (is_publication(event.handle)) return published_event(node, event, now);
+  if (event.handle >> 1 >= acquisitions_.size()) {
+    return violate(now,
+                   "S1: an event for handle " + std::to_string(event.handle) + ", which nobody was given");
+  }
+  Acquisition& a = acquisition(event.handle);
+  if (a.node != node || a.queue != event.queue || a.id != event.track) {
+    return violate(now, "S1: " + name(a, event.handle) + ": an event on node " +
+                            std::to_string(node_id(node).value) + ", queue " + std::to_string(event.queue) +
+                            " or of another track");
+  }
+  if (event.kind == HostEventKind::kOutcome) return outcome(a, event.handle, event, now);
+  if (event.kind != HostEventKind::kEnded) {
+    return violate(now, "S1: " + name(a, event.handle) + ": an event that is not for acquisitions");
+  }
+  if (a.state != Acquisition::State::kOk) {
+    return violate(now, "S1: " + name(a, event.handle) + " ended without having been OK");
+  }
+  a.state = Acquisition::State::kOver;
+  if (event.outcome == Outcome::cancelled && !a.released) {
+    violate(now, "S1: " + name(a, event.handle) + " ended as CANCELLED, and nobody released it");
+  }
+  if (!a.released) ++report_.ended_later;
+}
+
+void Auditor::outcome(Acquisition& a, uint64_t handle, const HostEvent& event, Nanos now) {
+  const std::string said = relay::outcome_name(event.outcome);
+  if (a.state != Acquisition::State::kAsked)
+    return violate(now, "S1: " + name(a, handle) + " ended again: " + said);
+  a.state = event.outcome == Outcome::ok ? Acquisition::State::kOk : Acquisition::State::kOver;
+  a.outcome = event.outcome;
+  a.ended = now;
+  a.text = event.text.data();
+  report_.count_outcome(event.outcome, now - a.submitted);
+  if (now > last_moment(a)) {
+    violate(now, "S1: " + name(a, handle) + " ended too late: " + said + " at " + ms(now));
+  }
+  if (event.outcome == Outcome::cancelled && !a.released) {
+    violate(now, "S1: " + name(a, handle) + " was CANCELLED, and nobody released it");
+  }
+  judge_truth(a, event, now);
+  judge_expectation(a, event, now);
+}
+
+// S3
+void Auditor::judge_truth(const Acquisition& a, const HostEvent& event, Nanos now) {
+  const Nanos before = a.submitted - kMemory;
+  if (event.outcome == Outcome::ok) {
+    const core::NodeId who = event.local ? node_id(a.node) : event.node;
+    if (!ever_published(a.track, who)) {
+      violate(now, "S3: " + name(a, event.handle) + ": OK from node " + std::to_string(who.value) +
+                       ", which never published it");
+    }
+  }
+  const bool negative = event.outcome == Outcome::not_here || event.outcome == Outcome::gone;
+  if (negative && event.authoritative && published_throughout(a.track, event.node, before, now)) {
+    violate(now, "S3: " + name(a, event.handle) + ": an authoritative " + relay::outcome_name(event.outcome) +
+                     " from node " + std::to_string(event.node.value) + ", which had it all the time");
+  }
+  if (negative && published_throughout(a.track, node_id(a.node), before, now)) {
+    violate(now, "S3: " + name(a, event.handle) + ": " + relay::outcome_name(event.outcome) +
+                     " on the node that publishes it");
+  }
+}
+
+// L1
+void Auditor::judge_expectation(const Acquisition& a, const HostEvent& event, Nanos now) {
+  if (a.expect == Expect::kNothing || a.released) return;
+  const Outcome wanted = a.expect == Expect::kOk ? Outcome::ok : Outcome::not_here;
+  // Whoever remembers that it had the track says so: as good a denial.
+  const bool gone = event.outcome == Outcome::gone && wanted == Outcome::not_here;
+  const Nanos took = now - a.submitted;
+  if (event.outcome != wanted && !gone) {
+    violate(now, "L1: " + name(a, event.handle) + ": all is well, and it ended " +
+                     relay::outcome_name(event.outcome) + " instead of " + relay::outcome_name(wanted) +
+                     " (" + event.text.data() + ")");
+  } else if (a.expect_within.ns != 0 && took > a.expect_within) {
+    violate(now, "L1: " + name(a, event.handle) + ": all is well, and " + relay::outcome_name(wanted) +
+                     " took " + ms(took) + ", more than " + ms(a.expect_within));
+  }
+}
+
+void Auditor::published_event(NodeIndex node, const HostEvent& event, Nanos now) {
+  const std::string what = "publication " + std::to_string(event.handle);
+  if (event.handle >> 1 >= publications_.size() || publication(event.handle).node != node) {
+    return violate(now, "S1: an event on node " + std::to_string(node_id(node).value) + " for " + what +
+                            ", which is not its own");
+  }
+  Publication& p = publication(event.handle);
+  if (event.kind == HostEventKind::kPublished) {
+    if (p.confirmed || p.closed) return violate(now, "S1: " + what + " was published twice");
+    p.confirmed = true;
+    p.core = event.core;
+    p.flow = event.flow;
+    if (event.generation < p.generation)
+      violate(now, "S5: " + what + " got an older generation than asked for");
+  } else if (event.kind == HostEventKind::kUnpublished) {
+    if (p.until == core::kNever || p.closed)
+      violate(now, "S1: " + what + " was unpublished by nobody, or twice");
+    p.closed = true;
+  } else {
+    p.until = std::min(p.until, now);
+    p.closed = true;
+    violate(now, "L1: " + what + " failed: " + event.text.data());
+  }
+}
+
+// S2
+void Auditor::packet(NodeIndex node, uint64_t handle, std::span<const uint8_t> bytes, Nanos now) {
+  if (is_publication(handle) || handle >> 1 >= acquisitions_.size()) {
+    return violate(now, "S2: a packet for handle " + std::to_string(handle) + ", which is no acquisition");
+  }
+  Acquisition& a = acquisition(handle);
+  const auto stamp = read_stamp(bytes);
+  if (a.node != node) return violate(now, "S2: a packet for " + name(a, handle) + " on another node");
+  if (!stamp) return violate(now, "S2: a packet for " + name(a, handle) + " was changed on the way");
+  if (stamp->track != a.id) {
+    return violate(now, "S2: " + name(a, handle) + " got a packet of track " + stamp->track.hex());
+  }
+  if (stamp->publication >= publications_.size() || publications_[stamp->publication].track != a.track ||
+      stamp->number >= publications_[stamp->publication].sent) {
+    return violate(now, "S2: " + name(a, handle) + " got a packet that nobody sent");
+  }
+  ++report_.packets_delivered;
+  if (a.publication != stamp->publication) {
+    a.publication = stamp->publication;
+    a.highest = stamp->number;
+    a.seen = 1;
+    return;
+  }
+  if (stamp->number > a.highest) {
+    const uint32_t ahead = stamp->number - a.highest;
+    a.seen = ahead >= 64 ? 1 : (a.seen << ahead) | 1;
+    a.highest = stamp->number;
+    return;
+  }
+  const uint32_t behind = a.highest - stamp->number;
+  if (behind >= 64) return;
+  const uint64_t bit = uint64_t{1} << behind;
+  if ((a.seen & bit) != 0)
+    violate(now, "S2: " + name(a, handle) + " got packet " + std::to_string(stamp->number) + " twice");
+  a.seen |= bit;
+}
+
+// ---- judgement
+
+void Auditor::finish(Nanos now) {
+  for (size_t i = 0; i < acquisitions_.size(); ++i) {
+    const Acquisition& a = acquisitions_[i];
+    if (a.state == Acquisition::State::kAsked || a.state == Acquisition::State::kOk) {
+      violate(now, "E1: " + name(a, acquisition_handle(i)) + " is still open after everything was released");
+    }
+  }
+  for (size_t i = 0; i < publications_.size(); ++i) {
+    if (!publications_[i].closed) {
+      violate(now, "E1: publication " + std::to_string(publication_handle(i)) + " is still open");
+    }
+  }
+}
+
+bool Auditor::ever_published(uint32_t track, core::NodeId node) const {
+  return std::any_of(publications_.begin(), publications_.end(),
+                     [&](const Publication& p) { return p.track == track && node_id(p.node) == node; });
+}
+
+bool Auditor::published_throughout(uint32_t track, core::NodeId node, Nanos from, Nanos to) const {
+  return std::any_of(publications_.begin(), publications_.end(), [&](const Publication& p) {
+    return p.track == track && node_id(p.node) == node && p.confirmed && p.from <= from && p.until >= to;
+  });
+}
+
+}  // namespace trunkline::sim

@@ -1,0 +1,148 @@
+// Auditor: the omniscient judge. It knows what the hosts asked for and what is truly published where, sees
+// every answer and every delivered packet, and says which promise was broken.
+//
+// The idea: it is written against the promises (docs/architecture.md) and the words of the host interface,
+// not against the relay's code, and shares no state with the nodes: a mistake must be made twice, in two
+// different ways, to go unseen. Its rules:
+//
+//   S1  every acquire ends exactly once, at or before its deadline + one tick. A node that stands still or
+//   runs
+//       late cannot act: what falls due meanwhile must end at the very instant at which the node runs again
+//   S2  a delivered packet belongs to the track that was acquired, to a publication that truly existed, is
+//       unchanged, and comes once
+//   S3  an answer tells the truth: OK names a node that published the track; an authoritative negative does
+//   not
+//       name a node that had it all the time; "local" is said of the node's own tracks only
+//   L1  what is asked in the liveness phase is answered as the truth demands (expect())
+//   E1  an acquisition that was released ends; at the end of a run nothing is open
+//
+// Acquisitions and publications are numbered here; the numbers are the handles that the nodes are given,
+// never used twice in a run, so that an answer for the wrong one is seen. One thread. O(1) per event, and
+// O(log n) per acquire.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <queue>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/ids.h"
+#include "relay/mesh/mesh_node.h"
+#include "tools/sim/media.h"
+#include "tools/sim/report.h"
+
+namespace trunkline::sim {
+
+using NodeIndex = uint16_t;  // position in Options::nodes; the NodeId is one more
+constexpr core::NodeId node_id(NodeIndex node) {
+  return {uint64_t{node} + 1};
+}
+
+// What the truth demands of an acquire that is asked while all is well.
+enum class Expect : uint8_t { kNothing, kOk, kNotHere };
+
+struct Acquisition {
+  NodeIndex node = 0;
+  uint16_t queue = 0;
+  uint32_t track = 0;
+  core::TrackId id{};
+  Nanos submitted{};
+  Nanos deadline{};  // relative
+  Expect expect = Expect::kNothing;
+  Nanos expect_within{};  // from submitted; 0: by the deadline
+  enum class State : uint8_t { kAsked, kOk, kOver, kWithNode } state = State::kAsked;
+  bool released = false;
+  relay::Outcome outcome = relay::Outcome::ok;  // once it is no longer kAsked
+  Nanos ended{};                                // when that was said
+  std::string text{};                           // what was said about it
+  // Which packets came: the newest publication's highest number, and a bit for each of the 64 below it.
+  uint32_t publication = UINT32_MAX;
+  uint32_t highest = 0;
+  uint64_t seen = 0;
+};
+
+struct Publication {
+  NodeIndex node = 0;
+  uint16_t queue = 0;
+  uint32_t track = 0;
+  core::TrackId id{};
+  uint64_t generation = 0;
+  Nanos from{};
+  Nanos until = core::kNever;  // when it was unpublished, or its node crashed
+  bool confirmed = false;      // the node said kPublished
+  bool closed = false;         // the node said kUnpublished, or is gone
+  core::CoreId core{};
+  relay::FlowId flow = 0;
+  uint32_t sent = 0;  // packets
+};
+
+class Auditor {
+ public:
+  Auditor(uint32_t nodes, Report& report) : nodes_(nodes), report_(report) {}
+
+  // ---- what the world does
+  void stopped(NodeIndex node, Nanos now);              // crashed: what was open there ends with it
+  void still(NodeIndex node, Nanos from, Nanos until);  // paused
+  void late_by(NodeIndex node, Nanos most);             // a slow node's largest delay; stays until changed
+  uint64_t publish(const Publication& publication);     // returns the handle
+  void unpublish(uint64_t handle, Nanos now);
+  uint64_t acquire(const Acquisition& acquisition);  // returns the handle
+  void release(uint64_t handle);
+
+  // ---- what the nodes say
+  void event(NodeIndex node, const relay::HostEvent& event, Nanos now);
+  void packet(NodeIndex node, uint64_t handle, std::span<const uint8_t> bytes, Nanos now);
+
+  // ---- judgement
+  // After every event: has a deadline passed in silence? Reads one number when none is near.
+  void check(Nanos now) {
+    if (now > earliest_) check_due(now);
+  }
+  void finish(Nanos now);  // E1
+  void violate(Nanos now, std::string text);
+  bool failed() const { return !violations_.empty(); }
+  const std::vector<Violation>& violations() const { return violations_; }
+
+  // ---- the truth, for the workload
+  static constexpr bool is_publication(uint64_t handle) { return (handle & 1) != 0; }
+  Publication& publication(uint64_t handle) { return publications_[handle >> 1]; }
+  Acquisition& acquisition(uint64_t handle) { return acquisitions_[handle >> 1]; }
+  size_t publication_count() const { return publications_.size(); }
+  size_t acquisition_count() const { return acquisitions_.size(); }
+  static uint64_t publication_handle(size_t index) { return index << 1 | 1; }
+  static uint64_t acquisition_handle(size_t index) { return index << 1; }
+
+ private:
+  struct NodeTruth {
+    Nanos still_from{-1}, still_until{-1};
+    Nanos late_by{};
+  };
+  struct Due {
+    Nanos at{};
+    uint64_t handle = 0;
+    bool operator>(const Due& o) const { return at != o.at ? at > o.at : handle > o.handle; }
+  };
+
+  Nanos last_moment(const Acquisition& acquisition) const;
+  void check_due(Nanos now);
+  void outcome(Acquisition& acquisition, uint64_t handle, const relay::HostEvent& event, Nanos now);
+  void judge_truth(const Acquisition& acquisition, const relay::HostEvent& event, Nanos now);
+  void judge_expectation(const Acquisition& acquisition, const relay::HostEvent& event, Nanos now);
+  void published_event(NodeIndex node, const relay::HostEvent& event, Nanos now);
+  bool ever_published(uint32_t track, core::NodeId node) const;
+  // Without a break from before `from` until `to`.
+  bool published_throughout(uint32_t track, core::NodeId node, Nanos from, Nanos to) const;
+  std::string name(const Acquisition& acquisition, uint64_t handle) const;
+
+  std::vector<NodeTruth> nodes_;
+  std::vector<Acquisition> acquisitions_;
+  std::vector<Publication> publications_;
+  std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
+  Nanos earliest_ = core::kNever;  // due_.top().at
+  std::vector<Violation> violations_;
+  Report& report_;
+};
+
+}  // namespace trunkline::sim

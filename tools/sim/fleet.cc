@@ -1,0 +1,171 @@
+// See fleet.h.
+#include "tools/sim/fleet.h"
+
+#include "tools/sim/streams.h"
+
+namespace trunkline::sim {
+
+namespace {
+
+// Incarnations are Unix milliseconds of a node's start (core/ids.h); this is the first one's, 1 January 2024.
+constexpr uint64_t kFirstIncarnation = 1'704'067'200'000;
+
+}  // namespace
+
+const char* event_kind_name(EventKind kind) {
+  constexpr const char* kNames[] = {"deliver", "wake", "workload", "media", "fault", "phase"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+Fleet::Fleet(const Options& options, Report& report, std::FILE* trace_to)
+    : options_(options),
+      report_(report),
+      lateness_(stream(options.seed, "fault.lateness")),
+      slots_(options.nodes.size()),
+      events(stream(options.seed, "order")),
+      trace(trace_to),
+      auditor(static_cast<uint32_t>(options.nodes.size()), report),
+      network(options_, events, trace) {
+  for (NodeIndex node = 0; node < size(); ++node) slots_[node].config = node_config(options_, node);
+}
+
+// ---- time
+
+Event Fleet::next() {
+  const Event event = events.pop();
+  ++handled_;
+  trace.fold(static_cast<uint64_t>(event.time.ns));
+  trace.fold(static_cast<uint64_t>(event.kind) << 48 | uint64_t{event.node} << 32 | event.arg);
+  if (event.kind == EventKind::kDeliver) {
+    if (SimNode* node = slots_[event.node].node.get(); node != nullptr) {
+      node->deliver(network.flight(event.arg));
+      touch(event.node);
+    }
+    network.taken(event.arg);
+  } else if (event.kind == EventKind::kWake) {
+    wake(event.node);
+  }
+  return event;
+}
+
+void Fleet::run_until(Nanos time) {
+  // A marker, so that time stands exactly there afterwards.
+  events.push(time, EventKind::kPhase, 0);
+  while (next().kind != EventKind::kPhase) auditor.check(now());
+}
+
+void Fleet::touch(NodeIndex node) {
+  Slot& slot = slots_[node];
+  if (slot.node == nullptr) return;
+  if (free_at(slot) > now()) return plan_wake(node);
+  run(node);
+}
+
+void Fleet::run(NodeIndex node) {
+  Slot& slot = slots_[node];
+  slot.node->run(now());
+  if (slot.late_by.ns > 0) slot.busy_until = now() + Nanos{between(lateness_, 0, slot.late_by.ns)};
+  plan_wake(node);
+}
+
+// One kWake event per node counts. An earlier one than needed stays: it is cheaper to look again when it
+// comes than to push another for each heartbeat that moved a deadline.
+void Fleet::plan_wake(NodeIndex node) {
+  Slot& slot = slots_[node];
+  const Nanos free = free_at(slot);
+  const bool has_input = free > now() && slot.node->waiting();  // otherwise run() has taken all there was
+  const Nanos due = has_input ? free : std::max({slot.node->next_due(), free, now()});
+  if (due == core::kNever || slot.wake_at <= due) return;
+  slot.wake_at = due;
+  events.push(due, EventKind::kWake, node);
+}
+
+void Fleet::wake(NodeIndex node) {
+  Slot& slot = slots_[node];
+  if (slot.wake_at != now()) return;  // replaced by an earlier one, or of a former life
+  slot.wake_at = core::kNever;
+  if (slot.node == nullptr) return;
+  if (free_at(slot) > now() || (slot.node->next_due() > now() && !slot.node->waiting()))
+    return plan_wake(node);
+  run(node);
+}
+
+// ---- lives of nodes
+
+void Fleet::start(NodeIndex node) {
+  Slot& slot = slots_[node];
+  slot.incarnation = std::max(slot.incarnation + 1, kFirstIncarnation + static_cast<uint64_t>(now().ms()));
+  slot.node =
+      std::make_unique<SimNode>(node, options_.seed, slot.config, slot.incarnation, network, auditor, trace);
+  slot.hints = 0;
+  run(node);
+}
+
+void Fleet::crash(NodeIndex node) {
+  Slot& slot = slots_[node];
+  if (slot.node == nullptr) return;
+  slot.node->count_drops(report_);
+  slot.node.reset();
+  slot.wake_at = core::kNever;
+  slot.still_until = slot.busy_until = Nanos{};
+  auditor.stopped(node, now());
+  auditor.late_by(node, slot.late_by);
+}
+
+void Fleet::stand_still(NodeIndex node, Nanos until) {
+  Slot& slot = slots_[node];
+  if (slot.node == nullptr || slot.still_until >= until) return;
+  if (slot.still_until < now()) slot.still_from = now();  // else it goes on standing still
+  slot.still_until = until;
+  auditor.still(node, slot.still_from, slot.still_until);
+  plan_wake(node);
+}
+
+void Fleet::run_late(NodeIndex node, Nanos at_most) {
+  slots_[node].late_by = at_most;
+  // What fell due while it was late may still come late: the larger one counts until somebody says otherwise.
+  if (at_most.ns > 0) auditor.late_by(node, at_most);
+}
+
+// ---- hosts
+
+SimNode* Fleet::acting(NodeIndex node) {
+  const Slot& slot = slots_[node];
+  return slot.still_until > now() ? nullptr : slot.node.get();
+}
+
+void Fleet::hint(NodeIndex node, const core::TrackId& track, NodeIndex named) {
+  SimNode* target = acting(node);
+  if (target == nullptr) return;
+  ++slots_[node].hints;
+  target->hint(track, node_id(named), now());
+  touch(node);
+}
+
+Nanos Fleet::round_trip(NodeIndex a, NodeIndex b) const {
+  const Region from = options_.nodes[a], to = options_.nodes[b];
+  return one_way_delay(from, to) + one_way_delay(to, from);
+}
+
+Nanos Fleet::largest_round_trip(NodeIndex node) const {
+  Nanos largest{};
+  for (NodeIndex other = 0; other < size(); ++other) largest = std::max(largest, round_trip(node, other));
+  return largest;
+}
+
+void Fleet::collect() {
+  ++report_.seeds;
+  report_.events += handled_;
+  report_.simulated += now() * static_cast<int64_t>(slots_.size());
+  for (uint32_t i = 0; i < kFaults; ++i) report_.faults[i] += options_.has(static_cast<Fault>(i)) ? 1 : 0;
+  for (const Slot& slot : slots_) {
+    if (slot.node != nullptr) slot.node->count_drops(report_);
+  }
+  const io::WireModel::Counters wire = network.totals();
+  report_.datagrams_sent += network.sent();
+  report_.datagrams_lost += wire.lost;
+  report_.datagrams_duplicated += wire.duplicated;
+  report_.datagrams_corrupted += wire.corrupted;
+}
+
+}  // namespace trunkline::sim

@@ -1,0 +1,98 @@
+// Fleet: the nodes of a simulation, the network between them, and the virtual time in which they live. The
+// kernel of the simulator; what happens to the fleet is decided by others (World: random faults; scenario.cc:
+// a script).
+//
+// A node runs when something arrived, when its host asked something, or when the time that it named itself
+// has come: never "every microsecond". A node that stands still is not run, a slow one is run late; both find
+// what came meanwhile in their inbox, as a socket would have kept it.
+//
+// One thread.
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <vector>
+
+#include "tools/sim/auditor.h"
+#include "tools/sim/event_queue.h"
+#include "tools/sim/network.h"
+#include "tools/sim/node.h"
+#include "tools/sim/options.h"
+#include "tools/sim/report.h"
+#include "tools/sim/trace.h"
+
+namespace trunkline::sim {
+
+class Fleet {
+ public:
+  // All are down. `trace`: where to print what happens; nullptr: nowhere. `report` outlives the fleet.
+  Fleet(const Options& options, Report& report, std::FILE* trace);
+  Fleet(const Fleet&) = delete;
+  Fleet& operator=(const Fleet&) = delete;
+
+  // ---- lives of nodes
+  NodeIndex size() const { return static_cast<NodeIndex>(slots_.size()); }
+  // What a node is started with; may be changed while it is down.
+  relay::NodeConfig& config(NodeIndex node) { return slots_[node].config; }
+  void start(NodeIndex node);
+  void crash(NodeIndex node);
+  void stand_still(NodeIndex node, Nanos until);
+  void run_late(NodeIndex node, Nanos at_most);  // 0: on time again
+  bool is_up(NodeIndex node) const { return slots_[node].node != nullptr; }
+  // Contract: it is up.
+  const SimNode& node(NodeIndex node) const { return *slots_[node].node; }
+
+  // ---- hosts
+  // The node, if its host can act now; nullptr: it is down or stands still.
+  SimNode* acting(NodeIndex node);
+  // The node got something to do.
+  void touch(NodeIndex node);
+  void hint(NodeIndex node, const core::TrackId& track, NodeIndex named);
+  // How many hints it was given in this life.
+  uint32_t hints(NodeIndex node) const { return slots_[node].hints; }
+
+  // ---- time
+  Nanos now() const { return events.now(); }
+  // The next event, folded into the trace; deliveries and wakes are handled, others are the caller's.
+  Event next();
+  // All events up to `time`, for those who push none of their own.
+  void run_until(Nanos time);
+
+  // There and back, to the node furthest from this one; between two.
+  Nanos largest_round_trip(NodeIndex node) const;
+  Nanos round_trip(NodeIndex a, NodeIndex b) const;
+  // Adds what nodes and network counted to the report.
+  void collect();
+
+ private:
+  struct Slot {
+    relay::NodeConfig config;
+    std::unique_ptr<SimNode> node;  // nullptr: down
+    uint64_t incarnation = 0;
+    Nanos still_from{}, still_until{};
+    Nanos late_by{};               // a slow node's largest delay
+    Nanos busy_until{};            //   and when it can act again
+    Nanos wake_at = core::kNever;  // of the kWake event that counts
+    uint32_t hints = 0;
+  };
+
+  static Nanos free_at(const Slot& slot) { return std::max(slot.still_until, slot.busy_until); }
+  void run(NodeIndex node);
+  void plan_wake(NodeIndex node);
+  void wake(NodeIndex node);
+
+  const Options options_;
+  Report& report_;
+  core::Rng lateness_;
+  std::vector<Slot> slots_;
+  uint64_t handled_ = 0;
+
+ public:
+  EventQueue events;
+  Trace trace;
+  Auditor auditor;
+  Network network;
+};
+
+}  // namespace trunkline::sim

@@ -1,0 +1,157 @@
+// See network.h.
+#include "tools/sim/network.h"
+
+#include <algorithm>
+
+#include "relay/wire.h"
+#include "tools/sim/streams.h"
+
+namespace trunkline::sim {
+
+namespace {
+
+constexpr uint16_t kPort = 4400;
+
+// Which node listens at an address of node_address(); none: beyond all nodes.
+uint32_t node_at(const core::UdpAddress& address) {
+  return uint32_t{address.ip[2]} * 256 + address.ip[3] - 1;
+}
+
+// "1 -> 5 data: heartbeat, control 61 bytes; lost". The model suite leaves records readable.
+std::string describe(uint32_t from, uint32_t to, std::span<const uint8_t> datagram,
+                     const io::WireModel::Fate& fate) {
+  std::string text = std::to_string(from + 1) + " -> " + std::to_string(to + 1);
+  const auto header = relay::decode_header(datagram.data());
+  constexpr const char* kTypes[] = {" data", " msg1", " msg2", " confirm"};
+  text += static_cast<size_t>(header.type) < 4 ? kTypes[static_cast<size_t>(header.type)] : " ?";
+  size_t at = relay::kHeaderBytes;
+  while (header.type == relay::DatagramType::kData &&
+         at + relay::kRecordHeaderBytes + relay::kTagBytes <= datagram.size()) {
+    const relay::RecordHeader record = relay::decode_record(&datagram[at]);
+    constexpr const char* kKinds[] = {"padding", "media", "feedback", "control", "heartbeat", "probe"};
+    if (record.kind == relay::RecordKind::kPadding || static_cast<size_t>(record.kind) > 5) break;
+    text += std::string(" ") + kKinds[static_cast<size_t>(record.kind)] + " " + std::to_string(record.length);
+    at += relay::kRecordHeaderBytes + record.length;
+  }
+  if (fate.copies == 0) return text + "; lost";
+  if (fate.copies == 2) text += "; twice";
+  if (fate.corrupt) text += "; corrupted";
+  return text + "; due " + std::to_string(fate.due[0].us()) + " us";
+}
+
+}  // namespace
+
+core::UdpAddress node_address(NodeIndex node) {
+  const uint32_t host = uint32_t{node} + 1;
+  return core::UdpAddress::v4(198, 18, static_cast<uint8_t>(host >> 8), static_cast<uint8_t>(host), kPort);
+}
+
+Network::Network(const Options& options, EventQueue& events, Trace& trace)
+    : options_(options), events_(events), trace_(trace), nodes_(static_cast<uint32_t>(options.nodes.size())) {
+  paths_.reserve(size_t{nodes_} * nodes_);
+  for (uint32_t from = 0; from < nodes_; ++from) {
+    for (uint32_t to = 0; to < nodes_; ++to) {
+      io::Impairment base;
+      base.delay = one_way_delay(options.nodes[from], options.nodes[to]);
+      const uint64_t seed = stream_seed(options.seed, "net", uint64_t{from} * nodes_ + to);
+      paths_.push_back({io::WireModel(base, seed), base});
+    }
+  }
+}
+
+void Network::carry(const core::UdpAddress& from, const core::UdpAddress& to,
+                    std::span<const uint8_t> datagram, Nanos now) {
+  ++sent_;
+  const uint32_t source = node_at(from), target = node_at(to);
+  if (source >= nodes_ || target >= nodes_) return;
+  Path& p = paths_[source * nodes_ + target];
+  const io::WireModel::Fate fate = p.model.pass(now, static_cast<uint32_t>(datagram.size()));
+  trace_.fold(uint64_t{source} << 48 | uint64_t{target} << 32 | uint64_t{fate.copies} << 24 |
+              datagram.size());
+  if (trace_.printing()) trace_.line(now, describe(source, target, datagram, fate));
+  for (uint8_t copy = 0; copy < fate.copies; ++copy) {
+    const uint32_t bit = fate.corrupt && copy == 0 ? fate.corrupt_bit : kIntact;
+    launch(p, fate.due[copy], static_cast<NodeIndex>(target), from, datagram, bit);
+  }
+}
+
+void Network::launch(Path& p, Nanos due, NodeIndex to, const core::UdpAddress& from,
+                     std::span<const uint8_t> datagram, uint32_t corrupt_bit) {
+  p.in_line = due == p.last_due ? p.in_line + 1 : 0;
+  p.last_due = due;
+  uint32_t slot;
+  if (free_.empty()) {
+    slot = static_cast<uint32_t>(flights_.size());
+    flights_.emplace_back();
+  } else {
+    slot = free_.back();
+    free_.pop_back();
+  }
+  Flight& f = flights_[slot];
+  f.from = from;
+  f.to = node_address(to);
+  f.bytes.assign(datagram.begin(), datagram.end());
+  if (corrupt_bit != kIntact) f.bytes[corrupt_bit / 8] ^= static_cast<uint8_t>(1u << corrupt_bit % 8);
+  events_.push(due + core::from_ns(p.in_line), EventKind::kDeliver, to, slot);
+}
+
+// ---- faults
+
+void Network::apply(Path& p) {
+  io::Impairment now = p.base;
+  if (p.impaired) {
+    const PathFaults& f = options_.path;
+    now.loss = f.loss;
+    now.p_good_to_bad = f.burst_enter;
+    now.p_bad_to_good = f.burst_leave;
+    now.loss_in_bad = 1;
+    now.jitter = f.jitter;
+    now.duplicate = f.duplicate;
+    now.reorder = f.reorder;
+    now.reorder_extra = f.reorder_by;
+    now.corrupt = f.corrupt;
+  } else {
+    now.p_bad_to_good = 1;  // a burst that is under way ends
+  }
+  now.cut = p.cuts > 0;
+  p.model.set(now);
+}
+
+void Network::impair(NodeIndex from, NodeIndex to, bool on) {
+  Path& p = path(from, to);
+  p.impaired = on;
+  apply(p);
+}
+
+void Network::cut(NodeIndex from, NodeIndex to, bool on) {
+  Path& p = path(from, to);
+  if (on) {
+    ++p.cuts;
+  } else if (p.cuts > 0) {
+    --p.cuts;
+  }
+  apply(p);
+}
+
+void Network::heal() {
+  for (Path& p : paths_) {
+    p.cuts = 0;
+    p.impaired = false;
+    apply(p);
+  }
+}
+
+io::WireModel::Counters Network::totals() const {
+  io::WireModel::Counters sum;
+  for (const Path& p : paths_) {
+    const io::WireModel::Counters& c = p.model.counters();
+    sum.passed += c.passed;
+    sum.lost += c.lost;
+    sum.duplicated += c.duplicated;
+    sum.reordered += c.reordered;
+    sum.corrupted += c.corrupted;
+  }
+  return sum;
+}
+
+}  // namespace trunkline::sim

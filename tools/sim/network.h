@@ -1,0 +1,83 @@
+// Network: what lies between the simulated nodes. One io::WireModel per ordered pair of nodes, the same model
+// that impairs a real port, with the one-way delay of their regions.
+//
+// A datagram that a node transmits gets its fate at once (lost, delayed, doubled, damaged) and waits in a
+// slab until its event comes. A path delivers in order unless its reorder fault strikes: two datagrams that
+// are due at the same instant are set a nanosecond apart, so that the random tie of the event queue cannot
+// swap them.
+//
+// One thread. Cost per datagram: two copies and one event.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "io/sim_port.h"
+#include "io/wire_model.h"
+#include "tools/sim/auditor.h"
+#include "tools/sim/event_queue.h"
+#include "tools/sim/options.h"
+#include "tools/sim/trace.h"
+
+namespace trunkline::sim {
+
+// Where node `node` listens: 198.18.0.(node + 1):4400, in the benchmarking range of RFC 2544.
+core::UdpAddress node_address(NodeIndex node);
+
+class Network final : public io::SimWire {
+ public:
+  // All outlive the network.
+  Network(const Options& options, EventQueue& events, Trace& trace);
+
+  // A datagram leaves a port; called by SimPort::transmit_burst.
+  void carry(const core::UdpAddress& from, const core::UdpAddress& to, std::span<const uint8_t> datagram,
+             Nanos now) override;
+
+  // A datagram whose kDeliver event has come. The bytes are valid until taken().
+  struct Flight {
+    core::UdpAddress from{};
+    core::UdpAddress to{};
+    std::vector<uint8_t> bytes;
+  };
+  const Flight& flight(uint32_t slot) const { return flights_[slot]; }
+  void taken(uint32_t slot) { free_.push_back(slot); }
+
+  // ---- faults
+  // The path misbehaves as the options say, or (false) no longer.
+  void impair(NodeIndex from, NodeIndex to, bool on);
+  // Cuts are counted: a path works again when all that cut it are over.
+  void cut(NodeIndex from, NodeIndex to, bool on);
+  // All is well again.
+  void heal();
+
+  uint64_t sent() const { return sent_; }
+  io::WireModel::Counters totals() const;
+
+ private:
+  struct Path {
+    io::WireModel model;
+    io::Impairment base;  // the region's delay, nothing else
+    uint32_t cuts = 0;
+    bool impaired = false;
+    Nanos last_due{};
+    int64_t in_line = 0;  // datagrams due at last_due so far
+  };
+  Path& path(NodeIndex from, NodeIndex to) { return paths_[from * nodes_ + to]; }
+  void apply(Path& p);
+  void launch(Path& p, Nanos due, NodeIndex to, const core::UdpAddress& from,
+              std::span<const uint8_t> datagram, uint32_t corrupt_bit);
+
+  static constexpr uint32_t kIntact = UINT32_MAX;
+
+  const Options& options_;
+  EventQueue& events_;
+  Trace& trace_;
+  uint32_t nodes_;
+  std::vector<Path> paths_;
+  std::vector<Flight> flights_;
+  std::vector<uint32_t> free_;
+  uint64_t sent_ = 0;
+};
+
+}  // namespace trunkline::sim

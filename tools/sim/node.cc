@@ -1,0 +1,290 @@
+// See node.h.
+#include "tools/sim/node.h"
+
+#include <algorithm>
+
+#include "tools/sim/media.h"
+#include "tools/sim/streams.h"
+
+namespace trunkline::sim {
+
+using relay::HostCommand;
+using relay::HostCommandKind;
+using relay::HostEventKind;
+
+namespace {
+
+constexpr uint32_t kPacketBytes = 172;  // an Opus packet of 20 ms at 64 kbit/s, with its RTP header
+
+relay::NodeLimits small_limits() {
+  relay::NodeLimits limits;
+  limits.max_peers = 16;
+  limits.max_tracks = 128;
+  limits.max_acquires = 1'024;
+  limits.max_requests = 256;
+  limits.max_flows_per_core = 256;
+  limits.max_outputs_per_core = 2'048;
+  limits.max_egress_per_core = 4;
+  limits.control_window = 32;
+  limits.queue_depth = 128;
+  limits.command_depth = 128;
+  // Twice what one step may write: the driver steps only while there is room for all of it.
+  limits.core_ring_depth = 2 * relay::MeshNode::kMaxOutputs;
+  limits.frame_ring_depth = 2 * relay::MeshNode::kMaxOutputs;
+  limits.transmit_buffers = 16;
+  return limits;
+}
+
+constexpr uint16_t kPorts[1] = {4400};
+
+}  // namespace
+
+relay::NodeConfig node_config(const Options& options, NodeIndex node) {
+  relay::NodeConfig config;
+  config.id = node_id(node);
+  config.name = "sim-" + std::to_string(node + 1);
+  config.cluster = "lab-sim";
+  config.region = region_name(options.nodes[node]);
+  config.lab = true;
+  config.listen = node_address(node);
+  config.wire = {{"track_namespace", "sim", {"sim"}}, {"mtu", "1500", {"1500"}}, {"suite", "null", {"null"}}};
+  config.limits = small_limits();
+  config.rules = options.rules;
+  config.host_queues = 2;
+  for (NodeIndex peer = 0; peer < options.nodes.size(); ++peer) {
+    if (peer != node)
+      config.peers.push_back({node_id(peer), "sim-" + std::to_string(peer + 1), node_address(peer)});
+  }
+  return config;
+}
+
+SimNode::SimNode(NodeIndex index, uint64_t seed, const relay::NodeConfig& config, uint64_t incarnation,
+                 Network& network, Auditor& auditor, Trace& trace)
+    : index_(index),
+      auditor_(auditor),
+      trace_(trace),
+      rng_(stream(seed, "node", incarnation * 1'000 + index)),
+      crypto_(rng_),
+      port_(network, pages_, {}),
+      rings_(config),
+      mesh_(config, incarnation, kPorts, rng_, crypto_),
+      driver_(config, mesh_, rings_),
+      path_(std::make_unique<relay::PacketPath>(config, core::CoreId{0}, port_, crypto_, pages_,
+                                                *rings_.cores[0])),
+      queues_(config.host_queues) {
+  TL_CHECK(path_->open_mesh(config.listen).has_value());
+  for (auto& channel : rings_.channels) TL_CHECK(channel->open());
+}
+
+// ---- running
+
+void SimNode::run(Nanos now) {
+  if (!settle(now)) {
+    auditor_.violate(now, "S12: node " + std::to_string(index_ + 1) + " never comes to rest at this instant");
+  }
+  for (uint16_t queue = 0; queue < queues_.size(); ++queue) {
+    take_packets(queue, now);
+    take_events(queue, now);
+  }
+  for (relay::LogLine line; rings_.log.try_pop(line);) {
+    if (!trace_.printing()) continue;
+    trace_.line(
+        now, "node " + std::to_string(index_ + 1) + " says: " + std::string(line.text.data(), line.length));
+  }
+  check_conservation(now);
+}
+
+// The mesh thread and the data core by turns, until neither has anything to do at this instant. In production
+// they run side by side; any order in which they may meet is an order in which events may arrive here.
+bool SimNode::settle(Nanos now) {
+  constexpr uint32_t kRounds = 4'096;
+  for (uint32_t round = 0; round < kRounds; ++round) {
+    path_->run_once(now);
+    if (driver_.has_input() || driver_.next_deadline() <= now) driver_.run_once(now);
+    if (!waiting() && path_->next_due() > now && driver_.next_deadline() > now) return true;
+  }
+  return false;
+}
+
+Nanos SimNode::next_due() const {
+  return std::min(path_->next_due(), driver_.next_deadline());
+}
+
+void SimNode::deliver(const Network::Flight& flight) {
+  port_.deliver(flight.from, flight.to, flight.bytes);
+}
+
+// What DataCore and MeshDriver look at before they sleep.
+bool SimNode::waiting() const {
+  const relay::CoreRings& rings = *rings_.cores[0];
+  if (port_.waiting() != 0 || rings.commands.size_approx() != 0 || rings.frames_in.size_approx() != 0)
+    return true;
+  const auto has_packets = [](const auto& queue) { return queue->to_core.size_approx() != 0; };
+  return std::any_of(rings.queues.begin(), rings.queues.end(), has_packets) || driver_.has_input();
+}
+
+void SimNode::count_drops(Report& report) const {
+  if (path_ == nullptr) return;
+  for (size_t i = 0; i < report.drops.size(); ++i) {
+    report.drops[i] += path_->drops().value(static_cast<relay::DropReason>(i));
+  }
+}
+
+void SimNode::check_conservation(Nanos now) {
+  const relay::Conservation sum = path_->conservation();
+  if (sum.holds()) return;
+  auditor_.violate(now, "S11: node " + std::to_string(index_ + 1) + " received " +
+                            std::to_string(sum.received) + " units, but forwarded " +
+                            std::to_string(sum.forwarded) + ", dropped " + std::to_string(sum.dropped) +
+                            " and holds " + std::to_string(sum.held));
+  // The path would end the process over this in its destructor; the seed is to be printed first.
+  static_cast<void>(path_.release());
+}
+
+// ---- what comes for the host
+
+void SimNode::take_packets(uint16_t queue, Nanos now) {
+  relay::HostPacketRing& ring = rings_.cores[0]->queues[queue]->to_host;
+  for (auto packets = ring.peek(ring.capacity()); !packets.empty(); packets = ring.peek(ring.capacity())) {
+    for (const relay::HostPacket& packet : packets) {
+      const auto found = queues_[queue].auditor_handle.find(packet.handle);
+      trace_.fold(packet.handle ^ packet.length);
+      if (found == queues_[queue].auditor_handle.end()) {
+        auditor_.violate(
+            now, "S2: node " + std::to_string(index_ + 1) + ": a packet for a handle nobody was given");
+        continue;
+      }
+      if (packet.kind == relay::HostPacketKind::kFeedback) continue;  // a keyframe request of the path's own
+      auditor_.packet(index_, found->second, {packet.bytes, packet.length}, now);
+    }
+    ring.release(static_cast<uint32_t>(packets.size()));
+  }
+}
+
+void SimNode::take_events(uint16_t queue, Nanos now) {
+  relay::HostChannel& channel = *rings_.channels[queue];
+  while (channel.take(event_)) {
+    const uint64_t handle = event_.handle;
+    const auto found = queues_[queue].auditor_handle.find(handle);
+    event_.handle = found == queues_[queue].auditor_handle.end() ? UINT64_MAX - 1 : found->second;
+    trace_.fold(event_.handle << 16 | static_cast<uint64_t>(event_.kind) << 8 |
+                static_cast<uint64_t>(event_.outcome));
+    if (trace_.printing()) {
+      trace_.line(now, "node " + std::to_string(index_ + 1) + " event " +
+                           std::to_string(static_cast<int>(event_.kind)) + " handle " +
+                           std::to_string(event_.handle) + " " + relay::outcome_name(event_.outcome) +
+                           " by node " + std::to_string(event_.node.value) + " " + event_.text.data());
+    }
+    auditor_.event(index_, event_, now);
+    const bool first = event_.kind == HostEventKind::kPublished ||
+                       (event_.kind == HostEventKind::kOutcome && event_.outcome == relay::Outcome::ok);
+    if (first || event_.kind == HostEventKind::kTooBig) continue;
+    if (relay::HandleTable::Entry* entry = channel.handles.find(handle)) channel.handles.free(entry);
+  }
+}
+
+// ---- the host's calls
+
+bool SimNode::command(HostCommand& command) {
+  return rings_.channels[command.queue]->commands.try_push(command);
+}
+
+uint64_t SimNode::new_handle(uint16_t queue, uint64_t auditor_handle) {
+  relay::HandleTable::Entry* entry =
+      rings_.channels[queue]->handles.try_alloc(Auditor::is_publication(auditor_handle));
+  TL_CHECK(entry != nullptr);  // the workload stays far below max_acquires
+  queues_[queue].auditor_handle[entry->handle] = auditor_handle;
+  queues_[queue].node_handle[auditor_handle] = entry->handle;
+  return entry->handle;
+}
+
+bool SimNode::publish(uint64_t handle, const Publication& publication, Nanos now) {
+  HostCommand c;
+  c.kind = HostCommandKind::kPublish;
+  c.queue = publication.queue;
+  c.handle = new_handle(publication.queue, handle);
+  c.track = publication.id;
+  c.submitted = now;
+  c.generation = publication.generation;
+  c.traffic_class = relay::TrafficClass::kAudio;
+  return command(c);
+}
+
+bool SimNode::unpublish(uint64_t handle, const Publication& publication, Nanos now) {
+  HostCommand c;
+  c.kind = HostCommandKind::kUnpublish;
+  c.queue = publication.queue;
+  c.handle = queues_[publication.queue].node_handle.at(handle);
+  c.track = publication.id;
+  c.submitted = now;
+  return command(c);
+}
+
+bool SimNode::acquire(uint64_t handle, const Acquisition& acquisition, Nanos rendezvous, Nanos now) {
+  HostCommand c;
+  c.kind = HostCommandKind::kAcquire;
+  c.queue = acquisition.queue;
+  c.handle = new_handle(acquisition.queue, handle);
+  c.track = acquisition.id;
+  c.submitted = now;
+  c.deadline = acquisition.deadline;
+  c.rendezvous = rendezvous;
+  return command(c);
+}
+
+bool SimNode::release(uint64_t handle, const Acquisition& acquisition, Nanos now) {
+  HostCommand c;
+  c.kind = HostCommandKind::kRelease;
+  c.queue = acquisition.queue;
+  c.handle = queues_[acquisition.queue].node_handle.at(handle);
+  c.track = acquisition.id;
+  c.submitted = now;
+  return command(c);
+}
+
+void SimNode::hint(const core::TrackId& track, core::NodeId node, Nanos now) {
+  HostCommand c;
+  c.kind = HostCommandKind::kHint;
+  c.track = track;
+  c.node = node;
+  c.submitted = now;
+  static_cast<void>(command(c));  // a hint that finds the ring full is a hint less
+}
+
+bool SimNode::send(uint64_t handle, const Publication& publication, uint32_t number) {
+  auto slots = rings_.cores[publication.core.value]->queues[publication.queue]->to_core.claim(1);
+  if (slots.empty()) return false;
+  relay::HostPacket& packet = slots[0];
+  packet.handle = queues_[publication.queue].node_handle.at(handle);
+  packet.flow = publication.flow;
+  packet.kind = relay::HostPacketKind::kMedia;
+  packet.traffic_class = relay::kClassOfTrack;
+  packet.keyframe = packet.frame_end = false;
+  packet.layer = 0;
+  packet.length = kPacketBytes;
+  write_stamp({publication.id, static_cast<uint32_t>(handle >> 1), number}, {packet.bytes, kPacketBytes});
+  rings_.cores[publication.core.value]->queues[publication.queue]->to_core.commit(1);
+  return true;
+}
+
+std::string SimNode::leak(bool forgotten, uint32_t hints) const {
+  const relay::MeshNode::Usage u = mesh_.usage();
+  const auto names = [&](const char* what, uint32_t n) {
+    return "S13: node " + std::to_string(index_ + 1) + " still has " + std::to_string(n) + " " + what;
+  };
+  if (u.acquires != 0) return names("acquires", u.acquires);
+  if (u.requests != 0) return names("requests", u.requests);
+  if (u.subscriptions_up != 0) return names("subscriptions to peers", u.subscriptions_up);
+  if (u.subscriptions_down != 0) return names("subscriptions of peers", u.subscriptions_down);
+  if (u.labels != 0) return names("labels", u.labels);
+  if (path_->transmit_buffers_in_use() != 0)
+    return names("transmit buffers", path_->transmit_buffers_in_use());
+  if (port_.waiting() != 0) return names("datagrams", port_.waiting());
+  if (!forgotten) return {};
+  if (u.publications != 0) return names("publications", u.publications);
+  if (u.timers != 0) return names("timers", u.timers);
+  if (u.tracks > hints) return names("tracks", u.tracks);
+  return {};
+}
+
+}  // namespace trunkline::sim

@@ -1,0 +1,93 @@
+// SimNode: one node of the simulation: the production state machine, packet path, rings and driver, on a port
+// in virtual time, and the simulated SFU that is its host.
+//
+// The idea: nothing in here imitates the product. MeshNode, PacketPath, MeshDriver and NodeRings are the
+// object code of the production libraries; what is replaced is the wire (SimPort), the clock (the argument),
+// the threads (run() calls each part until nothing is left to do at this instant) and the cryptography
+// (relay/model_suite.h). What the host does and hears goes to the auditor.
+//
+// A crash destroys the object; a restart makes another one with a higher incarnation. One thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/page_source.h"
+#include "io/sim_port.h"
+#include "relay/mesh/mesh_node.h"
+#include "relay/model_suite.h"
+#include "relay/node_driver.h"
+#include "relay/packet_path.h"
+#include "relay/topology.h"
+#include "tools/sim/auditor.h"
+#include "tools/sim/network.h"
+#include "tools/sim/options.h"
+#include "tools/sim/trace.h"
+
+namespace trunkline::sim {
+
+// What all nodes of a simulation have in common, as a node's configuration: small limits, the others as
+// peers.
+relay::NodeConfig node_config(const Options& options, NodeIndex node);
+
+class SimNode {
+ public:
+  // `config` and the others outlive the node.
+  SimNode(NodeIndex index, uint64_t seed, const relay::NodeConfig& config, uint64_t incarnation,
+          Network& network, Auditor& auditor, Trace& trace);
+
+  // Everything that can be done at this instant; then the host takes what came for it.
+  void run(Nanos now);
+  // When run() must be called again if nothing comes from outside.
+  Nanos next_due() const;
+  void deliver(const Network::Flight& flight);
+  // Something lies in the inbox or in a ring that run() would take.
+  bool waiting() const;
+  void count_drops(Report& report) const;
+
+  // ---- the host's calls; `handle` is the auditor's. False when the queue of commands is full.
+  bool publish(uint64_t handle, const Publication& publication, Nanos now);
+  bool unpublish(uint64_t handle, const Publication& publication, Nanos now);
+  bool acquire(uint64_t handle, const Acquisition& acquisition, Nanos rendezvous, Nanos now);
+  bool release(uint64_t handle, const Acquisition& acquisition, Nanos now);
+  void hint(const core::TrackId& track, core::NodeId node, Nanos now);
+  // The next packet of a confirmed publication; false when the ring to the data core is full.
+  bool send(uint64_t handle, const Publication& publication, uint32_t number);
+
+  const relay::MeshNode& mesh() const { return mesh_; }
+  const relay::PacketPath& path() const { return *path_; }
+  // Why usage() is not what it must be after everything was released; empty when it is. `forgotten`: even
+  // what is remembered for a while (who had a track, and no longer has) must be gone, but for `hints` tracks.
+  std::string leak(bool forgotten, uint32_t hints) const;
+
+ private:
+  struct Queue {
+    std::unordered_map<uint64_t, uint64_t> auditor_handle;  // by the node's handle, of this life
+    std::unordered_map<uint64_t, uint64_t> node_handle;
+  };
+
+  bool settle(Nanos now);
+  void take_packets(uint16_t queue, Nanos now);
+  void take_events(uint16_t queue, Nanos now);
+  bool command(relay::HostCommand& command);
+  uint64_t new_handle(uint16_t queue, uint64_t auditor_handle);
+  void check_conservation(Nanos now);
+
+  NodeIndex index_;
+  Auditor& auditor_;
+  Trace& trace_;
+  core::Rng rng_;
+  relay::ModelCrypto crypto_;
+  core::HeapPageSource pages_;
+  io::SimPort port_;
+  relay::NodeRings rings_;
+  relay::MeshNode mesh_;
+  relay::MeshDriver driver_;
+  std::unique_ptr<relay::PacketPath> path_;
+  std::vector<Queue> queues_;
+  relay::HostEvent event_{};  // 900 bytes, kept out of the loop's frame
+};
+
+}  // namespace trunkline::sim

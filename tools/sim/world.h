@@ -1,0 +1,50 @@
+// World: one seed, from its options to its verdict: a fleet, a workload, a schedule of faults, and the
+// phases.
+//
+//   warm-up    links come up, tracks are published
+//   faults     safety: whatever happens, no promise is broken (auditor.h)
+//   heal       all faults end; tracks stay where they are; at the end every link is up (L3)
+//   liveness   every node asks for every track, and must be told the truth, and soon (L1)
+//   drain      everything is released; at the end nothing is left (S13)
+//
+// One thread. A run of 11 s of virtual time over five nodes is some 15 000 events.
+#pragma once
+
+#include <cstdio>
+#include <vector>
+
+#include "tools/sim/faults.h"
+#include "tools/sim/fleet.h"
+#include "tools/sim/options.h"
+#include "tools/sim/report.h"
+#include "tools/sim/workload.h"
+
+namespace trunkline::sim {
+
+class World {
+ public:
+  // `trace`: where to print what happens; nullptr: nowhere.
+  World(const Options& options, Report& report, std::FILE* trace = nullptr);
+
+  // Until the end, or until the first violation.
+  void run();
+  const std::vector<Violation>& violations() const { return fleet_.auditor.violations(); }
+  uint64_t trace_hash() const { return fleet_.trace.hash(); }
+
+ private:
+  enum class Phase : uint8_t { kWarmUp, kSafety, kHeal, kLiveness, kDrain, kOver };
+
+  void apply(const FaultEvent& fault);
+  void next_phase();
+  void heal();
+  void check_links();
+  void check_leaks();
+
+  const Options options_;
+  Fleet fleet_;
+  Workload workload_;
+  std::vector<FaultEvent> faults_;
+  Phase phase_ = Phase::kWarmUp;
+};
+
+}  // namespace trunkline::sim
