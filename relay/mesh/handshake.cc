@@ -159,7 +159,8 @@ void MeshState::on_msg2(const Frame& frame) {
   if (write_message(*l, DatagramType::kHandshakeConfirm, theirs->cores[0].receive_index, {}) != 0) {
     send_message(*l, frame.address);
   }
-  activate_session(*l, parity, theirs->incarnation, theirs->core_count);
+  // It answers the confirm: a round trip, which this exchange took at least.
+  activate_session(*l, parity, theirs->incarnation, theirs->core_count, now - l->exchange_at);
 }
 
 // ---- the responder
@@ -268,7 +269,7 @@ void MeshState::proven(Link& l) {
     l.rtt.sample(static_cast<uint32_t>(std::max<int64_t>(1, (now - l.exchange_at).us())));
   }
   l.step = HandshakeStep::kIdle;
-  activate_session(l, l.made, l.made_incarnation, l.made_cores);
+  activate_session(l, l.made, l.made_incarnation, l.made_cores, Nanos{0});
 }
 
 // ---- refusals
@@ -354,7 +355,9 @@ void MeshState::remove_session(Link& l, int8_t parity) {
   command_all(c);
 }
 
-void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnation, uint8_t peer_cores) {
+// `first_word`: how long the peer's first packet on it may take to arrive.
+void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnation, uint8_t peer_cores,
+                                 Nanos first_word) {
   CoreCommand c;
   c.kind = CoreCommandKind::kSessionActivate;
   c.slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(parity);
@@ -363,8 +366,9 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   l.active = parity;
   l.made = -1;
   l.active_since = now;
-  l.heard = now;
+  l.heard = now + first_word;
   l.deaf = false;
+  l.heard_by_peer = now + std::max(l.rtt.smoothed(), first_word) * 2;
   l.cores = peer_cores;
   // Everything is said anew. What the peer said before counts until its new view is complete, unless it is
   // another incarnation: that one has nothing of the old.

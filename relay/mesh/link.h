@@ -97,8 +97,9 @@ struct Link {
   bool missed = false;  // heartbeats are fast
   Nanos heard{};
   Nanos active_since{};
-  bool deaf = false;  // the peer says that it does not hear us
-  Nanos since{};      // of the present LinkState
+  Nanos heard_by_peer{};  // when a core of the peer last said so
+  bool deaf = false;      // none says so any more
+  Nanos since{};          // of the present LinkState
   LinkState shown = LinkState::kConnecting;
   RoundTrip rtt;
   uint64_t incarnation = 0;  // the highest seen
@@ -107,6 +108,7 @@ struct Link {
   // ---- control (pump.cc)
   explicit Link(uint32_t window) : stream(window) {}
   ControlStream stream;
+  Nanos flushed_at{};               // when it was last flushed
   uint32_t session = 0;             // counts activations
   uint32_t view = 0;                // counts streams of the peer; what it says is stamped with it
   uint32_t view_valid = 0;          // what is stamped lower is no longer true

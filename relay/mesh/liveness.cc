@@ -29,11 +29,15 @@ void MeshState::on_evidence(const CoreEvent& e) {
   if (l.step == HandshakeStep::kAwaitProof && parity == l.made) proven(l);
   if (parity != l.active) return;  // of the session that was replaced
   if (e.rtt_us != 0) l.rtt.sample(e.rtt_us);
-  // "Nothing yet" is the truth at first; it is held against the link only when an answer had time to come.
-  const Nanos age = e.peer_heard_age_us == UINT32_MAX
-                        ? now - l.active_since - std::max(l.rtt.smoothed() * 2, core::from_ms(200))
-                        : core::from_us(e.peer_heard_age_us);
-  l.deaf = age >= config.link.down_after;
+  // Each core of the peer speaks for itself, and one that we send nothing to has not heard us: good news of
+  // any core outweighs bad news of another, for as long as two heartbeats and a bit. "Nothing yet" is bad
+  // news too, once an answer has had time to come (activate_session).
+  if (core::from_us(e.peer_heard_age_us) < config.link.down_after) {
+    l.heard_by_peer = std::max(l.heard_by_peer, now);
+    l.deaf = false;
+  } else if (now - l.heard_by_peer >= config.link.heartbeat * 12 / 5) {
+    l.deaf = true;
+  }
   heard(l, e.heard);
 }
 

@@ -178,7 +178,7 @@ Nanos MeshState::next_deadline() const {
   Nanos earliest = wheel.next_deadline();
   for (const Link& l : links) {
     earliest = std::min(earliest, link_deadline(l));
-    if (l.active >= 0) earliest = std::min(earliest, l.stream.next_deadline());
+    earliest = std::min(earliest, flush_deadline(l));
   }
   return earliest;
 }

@@ -52,7 +52,8 @@ struct MeshState {
   void refused(Link& l, const Refusal& refusal);
   uint32_t prepare_session(Link& l, Hello& hello);  // draws receive indexes; returns the slot's parity
   void install_session(Link& l, int8_t parity, const Hello& theirs, const SessionKeys& keys);
-  void activate_session(Link& l, int8_t parity, uint64_t incarnation, uint8_t cores);
+  void activate_session(Link& l, int8_t parity, uint64_t peer_incarnation, uint8_t peer_cores,
+                        Nanos first_word);
   void remove_session(Link& l, int8_t parity);
   void proven(Link& l);  // the peer has the keys of the session that was made
   size_t write_message(Link& l, DatagramType type, uint32_t index, std::span<const uint8_t> payload);
@@ -82,6 +83,7 @@ struct MeshState {
   template <class M>
   bool append(Link& l, const M& message);
   bool has_work(const Link& l) const;
+  Nanos flush_deadline(const Link& l) const;
 
   // ---- locations.cc
   uint32_t find_track(const core::TrackId& id) const;

@@ -17,6 +17,7 @@ namespace trunkline::relay::mesh {
 namespace {
 
 constexpr uint32_t kBusyRetryUs = 20'000;  // a few round trips of a region: records free up that fast
+constexpr uint64_t kAtOnce = 8;            // segments under way up to which nothing waits for company
 constexpr uint32_t kHopLimit = 3;  // how many nodes a request may pass; none passes it on in version 1
 
 }  // namespace
@@ -106,7 +107,7 @@ bool MeshState::has_work(const Link& l) const {
   if (!l.locations.empty() && locations[l.locations.first].view < l.view_valid) return true;
   if (!l.serves.empty() && serves[l.serves.first].view < l.view_valid) return true;
   if (link_deadline(l) <= now) return true;
-  return l.active >= 0 && l.stream.next_deadline() <= now;
+  return flush_deadline(l) <= now;
 }
 
 // ---- to the peer
@@ -125,7 +126,8 @@ void MeshState::pump(Link& l) {
   if (l.active < 0) return;
   const bool told_all = pump_messages(l);
   if (!told_all && !room()) more = true;
-  if (l.stream.next_deadline() > now) return;
+  if (flush_deadline(l) > now) return;
+  l.flushed_at = now;
   const auto emit = [this, &l](std::span<const uint8_t> bytes) {
     outputs_left -= outputs_left > 0 ? 1 : 0;
     sink->control(l.id, bytes);
@@ -134,6 +136,23 @@ void MeshState::pump(Link& l) {
       l.stream.flush(now, std::max(l.rtt.smoothed() * 2, ControlStream::kMinTimeout), emit, outputs_left);
   counters.add(MeshCounter::control_segments_sent, flushed.segments);
   counters.add(MeshCounter::control_repeats, flushed.repeats);
+}
+
+// A message alone in its segment is fine while there are few. In a burst (hundreds of acquires, each a step
+// of its own) it would use up the window, and the rest would wait for a whole round trip; so the more is
+// under way, the longer a segment may fill: not at all, a tick, at last such that half a window lasts a round
+// trip.
+Nanos MeshState::flush_deadline(const Link& l) const {
+  if (l.active < 0) return core::kNever;
+  const Nanos due = l.stream.next_deadline();
+  if (due > now) return due;
+  const uint64_t under_way = l.stream.append_position() - l.stream.acked_position();
+  if (under_way <= kAtOnce) return due;
+  Nanos wait = kMeshTick;
+  if (under_way > config.limits.control_window / 2) {
+    wait = std::max(wait, l.rtt.smoothed() * 2 / config.limits.control_window);
+  }
+  return std::max(due, l.flushed_at + wait);
 }
 
 bool MeshState::pump_messages(Link& l) {

@@ -1,0 +1,292 @@
+// Links: handshakes that are lost, repeated, simultaneous, refused; peers that stop, restart, or hear
+// nothing.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+#include "tests/support/mesh_harness.h"
+
+namespace trunkline::relay {
+namespace {
+
+using core::from_ms;
+using core::from_s;
+
+class LinkTest : public testing::Test {
+ protected:
+  void make(uint32_t n) { mesh_.make(n); }
+  void start_and_run(Nanos span) {
+    mesh_.start_all();
+    mesh_.run_for(span);
+  }
+  bool up(uint32_t a, uint32_t b) {
+    return mesh_.link(a, b).state == LinkState::kUp && mesh_.link(b, a).state == LinkState::kUp;
+  }
+  // Time until both ends are up, in steps of a millisecond; kNever when that takes longer than `limit`.
+  Nanos until_up(uint32_t a, uint32_t b, Nanos limit) {
+    const Nanos start = mesh_.now();
+    while (mesh_.now() - start < limit) {
+      mesh_.run_for(from_ms(1));
+      if (up(a, b)) return mesh_.now() - start;
+    }
+    return core::kNever;
+  }
+  // An idle track goes from a to b.
+  void expect_media(uint32_t a, uint32_t b, uint64_t n) {
+    mesh_.publish(a, 1'000 + n, test_track(n));
+    mesh_.run_for(from_ms(500));
+    mesh_.acquire(b, 1'000 + n, test_track(n));
+    mesh_.run_for(from_s(1));
+    EXPECT_EQ(mesh_.only(b, 1'000 + n).outcome, Outcome::ok);
+    mesh_.send_media(a, test_track(n));
+    mesh_.run_for(from_s(1));
+    EXPECT_EQ(mesh_.node(b).packets[1'000 + n], 1u);
+  }
+  uint64_t counter(uint32_t i, MeshCounter which) { return mesh_.mesh(i).counters().value(which); }
+
+  MeshHarness mesh_;
+};
+
+TEST_F(LinkTest, BothEndsAreUpAfterOneAndAHalfRoundTrips) {
+  make(2);
+  mesh_.start_all();
+  EXPECT_LE(until_up(0, 1, from_s(1)), from_ms(16));
+  EXPECT_EQ(mesh_.link(0, 1).incarnation, 1'000u);
+  EXPECT_EQ(mesh_.link(0, 1).node.value, 2u);
+}
+
+TEST_F(LinkTest, SimultaneousOpenMakesOneSessionOnWiresOfAnyLength) {
+  for (const int64_t ms : {1, 40, 120, 300}) {
+    MeshHarness mesh(static_cast<uint64_t>(ms));
+    mesh.make(4);
+    mesh.all_wires({from_ms(ms), 0, false});
+    mesh.start_all();
+    mesh.run_for(from_s(4));
+    for (uint32_t i = 0; i < 4; ++i) {
+      for (uint32_t j = 0; j < 4; ++j) {
+        if (i == j) continue;
+        EXPECT_EQ(mesh.link(i, j).state, LinkState::kUp) << ms << " ms";
+      }
+      EXPECT_EQ(mesh.node(i).sessions.size(), 3u) << "one per peer is left, " << ms << " ms";
+      EXPECT_EQ(mesh.mesh(i).counters().value(MeshCounter::links_up), 3u);
+    }
+  }
+}
+
+TEST_F(LinkTest, AnyOneHandshakeDatagramMayBeLost) {
+  for (int lost = 0; lost < 3; ++lost) {
+    MeshHarness mesh(7);
+    mesh.make(2);
+    mesh.start_all();
+    // msg1 leaves at 1 ms, msg2 at 6 ms, confirm at 11 ms; the other node's msg1 is ignored.
+    const auto [from, to] = lost == 1 ? std::pair(1u, 0u) : std::pair(0u, 1u);
+    mesh.run_until(from_ms(1 + 5 * lost) - Nanos{1});
+    mesh.wire(from, to).cut = true;
+    mesh.run_for(from_ms(2));
+    mesh.wire(from, to).cut = false;
+    mesh.run_for(from_s(1));
+    EXPECT_EQ(mesh.link(0, 1).state, LinkState::kUp) << "lost: " << lost;
+    EXPECT_EQ(mesh.link(1, 0).state, LinkState::kUp) << "lost: " << lost;
+  }
+}
+
+TEST_F(LinkTest, ALinkIsUpThreeSecondsAfterItsWireIsWholeAgainWhateverTheOutage) {
+  for (const int64_t outage_ms : {200, 1'000, 4'000, 20'000}) {
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+      MeshHarness mesh(seed);
+      mesh.make(2);
+      mesh.start_all();
+      mesh.run_for(from_ms(300));
+      mesh.both_ways(0, 1, {from_ms(50), 0, true});
+      mesh.run_for(from_ms(outage_ms));
+      EXPECT_EQ(mesh.link(0, 1).state, LinkState::kDown);
+      EXPECT_EQ(mesh.link(1, 0).state, LinkState::kDown);
+      mesh.both_ways(0, 1, {from_ms(50), 0, false});
+      mesh.run_for(from_s(3));
+      EXPECT_EQ(mesh.link(0, 1).state, LinkState::kUp);
+      EXPECT_EQ(mesh.link(1, 0).state, LinkState::kUp);
+    }
+  }
+}
+
+TEST_F(LinkTest, AStoppedPeerIsDownAfterDownAfterAndItsMediaIsNotDropped) {
+  make(2);
+  start_and_run(from_ms(300));
+  mesh_.publish(0, 1, test_track(1));
+  mesh_.run_for(from_ms(50));
+  mesh_.acquire(1, 7, test_track(1));
+  mesh_.run_for(from_ms(50));
+  mesh_.both_ways(0, 1, {from_ms(5), 0, true});
+  mesh_.run_for(from_ms(100));
+  EXPECT_TRUE(up(0, 1)) << "too early";
+  mesh_.run_for(from_ms(56));
+  EXPECT_EQ(mesh_.link(0, 1).state, LinkState::kDown);
+  EXPECT_EQ(mesh_.link(1, 0).state, LinkState::kDown);
+  mesh_.both_ways(0, 1, {from_ms(5), 0, false});
+  mesh_.send_media(0, test_track(1));  // before anything else
+  mesh_.run_for(from_ms(6));
+  EXPECT_EQ(mesh_.node(1).packets[7], 1u);
+  EXPECT_EQ(mesh_.count(1, HostEventKind::kEnded), 0u);
+}
+
+TEST_F(LinkTest, ALongOutageKeepsSubscriptionsOfTheSameIncarnation) {
+  make(2);
+  start_and_run(from_ms(300));
+  mesh_.publish(0, 1, test_track(1));
+  mesh_.run_for(from_ms(50));
+  mesh_.acquire(1, 7, test_track(1));
+  mesh_.run_for(from_ms(50));
+  mesh_.both_ways(0, 1, {from_ms(5), 0, true});
+  mesh_.run_for(from_s(10));
+  mesh_.both_ways(0, 1, {from_ms(5), 0, false});
+  mesh_.run_for(from_s(4));
+  mesh_.send_media(0, test_track(1));
+  mesh_.run_for(from_ms(50));
+  EXPECT_EQ(mesh_.node(1).packets[7], 1u);
+  EXPECT_EQ(mesh_.count(1, HostEventKind::kEnded), 0u);
+  EXPECT_EQ(mesh_.link_outputs(0), 1u);
+}
+
+TEST_F(LinkTest, HalfOpenIsDownAtBothEndsAndComesBack) {
+  make(2);
+  start_and_run(from_ms(500));
+  mesh_.wire(0, 1).cut = true;
+  mesh_.run_for(from_ms(400));
+  EXPECT_EQ(mesh_.link(1, 0).state, LinkState::kDown) << "hears nothing";
+  EXPECT_EQ(mesh_.link(0, 1).state, LinkState::kDown) << "is not heard";
+  mesh_.run_for(from_s(5));
+  EXPECT_EQ(mesh_.link(0, 1).state, LinkState::kDown) << "stays so";
+  mesh_.wire(0, 1).cut = false;
+  EXPECT_LE(until_up(0, 1, from_s(3)), from_s(3));
+  expect_media(0, 1, 5);
+}
+
+TEST_F(LinkTest, ARestartedPeerIsANewIncarnationAndEndsWhatItFed) {
+  make(2);
+  start_and_run(from_ms(300));
+  mesh_.publish(0, 1, test_track(1));
+  mesh_.publish(1, 1, test_track(2));
+  mesh_.run_for(from_ms(50));
+  mesh_.acquire(1, 7, test_track(1));
+  mesh_.acquire(0, 8, test_track(2));
+  mesh_.run_for(from_ms(50));
+  mesh_.restart(0);  // within one heartbeat
+  mesh_.run_for(from_s(3));
+  ASSERT_TRUE(up(0, 1));
+  EXPECT_EQ(mesh_.link(1, 0).incarnation, 2'000u);
+  EXPECT_EQ(mesh_.only(1, 7, HostEventKind::kEnded).outcome, Outcome::link_down);
+  EXPECT_EQ(mesh_.link_outputs(1), 0u) << "the output toward the old incarnation is gone";
+  EXPECT_EQ(mesh_.mesh(1).usage().tracks, 1u) << "and so are its announcements";
+  expect_media(0, 1, 5);
+  expect_media(1, 0, 6);
+}
+
+TEST_F(LinkTest, ANodeWhoseClockWentBackRaisesItsIncarnation) {
+  make(2);
+  start_and_run(from_ms(300));
+  mesh_.crash(0);
+  mesh_.node(0).incarnation = 500;
+  mesh_.run_for(from_ms(500));
+  mesh_.start(0);
+  mesh_.run_for(from_s(3));
+  EXPECT_TRUE(up(0, 1));
+  EXPECT_EQ(mesh_.mesh(0).incarnation(), 1'001u);
+  EXPECT_EQ(mesh_.link(1, 0).incarnation, 1'001u);
+  EXPECT_TRUE(mesh_.node(0).errors.empty()) << "not an incompatibility";
+}
+
+// ---- refusals
+
+TEST_F(LinkTest, ADifferentSettingIsRefusedInOneRoundTripAndNamedAtBothEnds) {
+  make(3);
+  mesh_.config(1).wire[1] = {"track_namespace", "prod", {"prod"}};
+  start_and_run(from_ms(100));
+  for (const auto& [i, j] : {std::pair(0u, 1u), std::pair(1u, 0u), std::pair(2u, 1u), std::pair(1u, 2u)}) {
+    EXPECT_EQ(mesh_.link(i, j).state, LinkState::kIncompatible);
+    const std::string text = mesh_.link(i, j).text.data();
+    EXPECT_NE(text.find("track_namespace"), std::string::npos) << text;
+    EXPECT_NE(text.find("'test'"), std::string::npos) << text;
+    EXPECT_NE(text.find("'prod'"), std::string::npos) << text;
+  }
+  EXPECT_TRUE(up(0, 2)) << "the others are not concerned";
+  mesh_.hint(0, test_track(1), 1);
+  mesh_.acquire(0, 7, test_track(1));
+  mesh_.run_for(from_ms(20));
+  const Heard end = mesh_.only(0, 7);
+  EXPECT_EQ(end.outcome, Outcome::config_mismatch);
+  EXPECT_EQ(end.node.value, 2u);
+  EXPECT_LE(end.elapsed, from_ms(10)) << "the peers that can be asked were, and it ended with them";
+  EXPECT_NE(end.text.find("track_namespace"), std::string::npos) << end.text;
+  mesh_.run_for(from_s(60));
+  EXPECT_EQ(mesh_.node(0).errors.size(), 1u) << "said once";
+  EXPECT_EQ(mesh_.node(1).errors.size(), 2u) << "said once per peer";
+  EXPECT_LE(counter(0, MeshCounter::handshakes_sent), 80u) << "retried with backoff";
+}
+
+TEST_F(LinkTest, WithoutACommonVersionItIsUnsupported) {
+  make(2);
+  mesh_.config(1).wire_version_min = mesh_.config(1).wire_version_max = 2;
+  start_and_run(from_ms(100));
+  EXPECT_EQ(mesh_.link(0, 1).state, LinkState::kIncompatible);
+  mesh_.acquire(0, 7, test_track(1));
+  mesh_.run_for(from_ms(20));
+  EXPECT_EQ(mesh_.only(0, 7).outcome, Outcome::unsupported);
+}
+
+TEST_F(LinkTest, ARepairedPeerIsTakenBackAtItsFirstHandshake) {
+  make(2);
+  mesh_.config(1).wire[1] = {"track_namespace", "prod", {"prod"}};
+  start_and_run(from_s(30));
+  EXPECT_EQ(mesh_.link(0, 1).state, LinkState::kIncompatible);
+  mesh_.crash(1);
+  mesh_.config(1).wire[1] = {"track_namespace", "test", {"test"}};
+  mesh_.restart(1);
+  EXPECT_LE(until_up(0, 1, from_s(3)), from_ms(100));
+  expect_media(0, 1, 5);
+}
+
+TEST_F(LinkTest, APeerThatComesBackWithAnotherSettingLeavesTheOthersMediaAlone) {
+  make(3);
+  start_and_run(from_ms(300));
+  mesh_.publish(2, 1, test_track(1));
+  mesh_.run_for(from_ms(50));
+  mesh_.acquire(0, 7, test_track(1));
+  mesh_.run_for(from_ms(50));
+  mesh_.crash(1);
+  mesh_.config(1).wire[1] = {"track_namespace", "prod", {"prod"}};
+  mesh_.restart(1);
+  mesh_.run_for(from_ms(500));
+  EXPECT_EQ(mesh_.link(0, 1).state, LinkState::kIncompatible);
+  mesh_.send_media(2, test_track(1));
+  mesh_.run_for(from_ms(50));
+  EXPECT_EQ(mesh_.node(0).packets[7], 1u);
+}
+
+TEST_F(LinkTest, StrangersAndGarbageChangeNothingButACounter) {
+  make(2);
+  start_and_run(from_ms(300));
+  const uint64_t sent = counter(0, MeshCounter::handshakes_sent);
+  const uint64_t ignored = counter(0, MeshCounter::handshakes_ignored);
+  core::Rng rng(3);
+  Frame f;
+  f.kind = FrameKind::kHandshake;
+  f.address = UdpAddress::v4(198, 18, 9, 9, 7'000);
+  for (int i = 0; i < 10'000; ++i) {
+    f.length = static_cast<uint16_t>(rng.below(kMaxFrameBytes + 1));
+    for (uint8_t& byte : f.bytes) byte = static_cast<uint8_t>(rng.next());
+    DatagramHeader header;
+    header.type = static_cast<DatagramType>(rng.below(4));
+    header.session_index =
+        SessionIndex::make({0}, static_cast<uint32_t>(rng.below(4)), static_cast<uint16_t>(rng.next()));
+    if (f.length >= kHeaderBytes) encode_header(f.bytes.data(), header);
+    mesh_.give_foreign_frame(0, f);
+  }
+  EXPECT_EQ(counter(0, MeshCounter::handshakes_ignored), ignored + 10'000u);
+  EXPECT_EQ(counter(0, MeshCounter::handshakes_sent), sent);
+  EXPECT_TRUE(up(0, 1));
+  expect_media(0, 1, 5);
+}
+
+}  // namespace
+}  // namespace trunkline::relay
