@@ -26,13 +26,14 @@ QUIET_US = 3_000
 ROUNDS = 3
 
 
-def two_nodes(bench):
+def two_nodes(bench, **limits):
     a, b = bench.namespace(), bench.namespace()
     lab.join(a, "198.18.0.1", b, "198.18.0.2")
     configs = [lab.node_config(1, A, [(2, B)], ONE_WAY_MS), lab.node_config(2, B, [(1, A)], ONE_WAY_MS)]
     for config in configs:
         # A stopped owner must still be asked: that its link is declared down meanwhile is another story.
         config["link"] = {"down_after_ms": 20_000}
+        config["limits"] |= limits
     nodes = bench.node(configs[0], a), bench.node(configs[1], b)
     nodes[0].wait_up(2)
     nodes[1].wait_up(1)
@@ -76,22 +77,31 @@ def ask_a_peer_that_lacks_them(nodes, prefix, pace_s):
     asked = nodes[1].stats()["mesh"]["requests_received"] - before
     check(asked == ACQUIRES, f"node 2 counted {asked} requests for {ACQUIRES} tracks")
     largest = report(f"{prefix}: NOT_HERE", outcomes, ROUND_TRIP_US + ANSWER_ALLOWANCE_US)
-    check(min(o["elapsed_us"] for o in outcomes) >= ROUND_TRIP_US, "an answer came before it can have been on the way")
+    # The wire counts its delay from the burst's own time stamp, which a hiccup makes older than the burst.
+    check(min(o["elapsed_us"] for o in outcomes) >= ROUND_TRIP_US - meter.worst_us, "an answer came too early to be one")
     say(f"  node 2's own count of requests grew by {asked}; largest hiccup {meter.worst_us} us")
     return largest, meter.worst_us
 
 
-def an_absent_track_is_answered_in_one_round_trip():
+def answered_in_one_round_trip(name, pace_s, **limits):
     with lab.Lab() as bench:
-        nodes = two_nodes(bench)
-        for name, pace_s in (("paced", PACE_S), ("at once", 0.0)):
-            for attempt in range(ROUNDS):
-                largest, hiccup_us = ask_a_peer_that_lacks_them(nodes, f"{name} {attempt}", pace_s)
-                if largest <= ROUND_TRIP_US + ANSWER_ALLOWANCE_US or hiccup_us < QUIET_US:
-                    break
-                say("  taken again: the machine itself was late")
-            check(largest <= ROUND_TRIP_US + ANSWER_ALLOWANCE_US,
-                  f"{name}: NOT_HERE took {largest / 1e3:.2f} ms, over one round trip and 5 ms")
+        nodes = two_nodes(bench, **limits)
+        for attempt in range(ROUNDS):
+            largest, hiccup_us = ask_a_peer_that_lacks_them(nodes, f"{name}, round {attempt + 1}", pace_s)
+            if largest <= ROUND_TRIP_US + ANSWER_ALLOWANCE_US or hiccup_us < QUIET_US:
+                break
+            say("  taken again: the machine itself was late")
+        check(largest <= ROUND_TRIP_US + ANSWER_ALLOWANCE_US,
+              f"{name}: NOT_HERE took {largest / 1e3:.2f} ms, over one round trip and 5 ms")
+
+
+def an_absent_track_is_answered_in_one_round_trip():
+    answered_in_one_round_trip("paced", PACE_S)
+
+
+def two_hundred_at_once_are_answered_in_one_round_trip():
+    # As many control segments may be on their way as the link's window has; then they wait for acknowledgements.
+    answered_in_one_round_trip("at once", 0.0, control_window=256)
 
 
 def a_stopped_owner_ends_every_acquire_by_its_deadline():
@@ -114,4 +124,5 @@ def a_stopped_owner_ends_every_acquire_by_its_deadline():
 if __name__ == "__main__":
     lab.need_root()
     lab.trunkline()
-    lab.run(an_absent_track_is_answered_in_one_round_trip, a_stopped_owner_ends_every_acquire_by_its_deadline)
+    lab.run(an_absent_track_is_answered_in_one_round_trip, two_hundred_at_once_are_answered_in_one_round_trip,
+            a_stopped_owner_ends_every_acquire_by_its_deadline)

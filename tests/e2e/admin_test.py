@@ -190,7 +190,7 @@ def a_path_that_cannot_be_a_socket_is_said():
                           "exist and be writable by this user")):
             done = start_with_admin(bench, path)
             check(done.returncode == 3, f"{path}: exit code {done.returncode}")
-            check(done.stderr.splitlines()[-1] == f"trunkline node: {text}", f"{path}: {done.stderr}")
+            check(f"trunkline node: {text}" in done.stderr.splitlines(), f"{path}: {done.stderr}")
         check(file.read_text(encoding="utf-8") == "precious", "the file was touched")
         check(node.admin.call("ping") == {}, "the node whose socket was wanted no longer serves")
 
