@@ -141,6 +141,8 @@ void AdminServer::read_client(AdminProtocol::ClientId id, Client& client) {
     const std::string_view line(client.input.data() + begin, end - begin);
     if (client.skipping) {
       client.skipping = false;
+    } else if (line.size() > kAdminLineBytesMax) {  // its end came with the bytes that made it too long
+      protocol_->overlong(id);
     } else if (!line.empty()) {
       protocol_->received(id, line);
     }

@@ -118,9 +118,6 @@ int run_node(const NodeCommand& command) {
     std::string refused;
     if (!config->admin_socket.empty()) refused = admin.listen(config->admin_socket, node, queue);
     if (refused.empty()) {
-      std::array<char, 2048> about{};
-      tl_describe(node, about.data(), about.size());
-      log_line(nullptr, TL_LOG_INFO, about.data());
       if (admin.listening())
         log_line(nullptr, TL_LOG_INFO, ("admin socket: " + config->admin_socket).c_str());
       log_line(nullptr, TL_LOG_INFO, "ready; SIGTERM ends it");
