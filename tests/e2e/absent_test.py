@@ -23,7 +23,7 @@ DEADLINE_MS = 1000
 PACE_S = 0.005  # between two acquires: as a room of 200 that fills within a second
 # A measurement on which the machine itself lost more than this is taken again.
 QUIET_US = 3_000
-ROUNDS = 3
+ROUNDS = 5
 
 
 def two_nodes(bench, **limits):
@@ -78,7 +78,8 @@ def ask_a_peer_that_lacks_them(nodes, prefix, pace_s):
     check(asked == ACQUIRES, f"node 2 counted {asked} requests for {ACQUIRES} tracks")
     largest = report(f"{prefix}: NOT_HERE", outcomes, ROUND_TRIP_US + ANSWER_ALLOWANCE_US)
     # The wire counts its delay from the burst's own time stamp, which a hiccup makes older than the burst.
-    check(min(o["elapsed_us"] for o in outcomes) >= ROUND_TRIP_US - meter.worst_us, "an answer came too early to be one")
+    earliest_us = ROUND_TRIP_US - meter.worst_us - TICK_US
+    check(min(o["elapsed_us"] for o in outcomes) >= earliest_us, "an answer came too early to be one")
     say(f"  node 2's own count of requests grew by {asked}; largest hiccup {meter.worst_us} us")
     return largest, meter.worst_us
 

@@ -203,8 +203,9 @@ def lossless(port):
             wait_until(f"every one of {audios} Opus packets decodes", 3,
                        lambda: media.decoded_opus_ms(samples) == audios * media.OPUS_FRAME_MS)
             late_packets = complete_from_its_first("late joiner", stage)
-            say(f"  {videos} video packets ({sent_frames} frames) and {audios} audio packets, each once, byte-identical "
-                f"and decoded; late joiner {late_packets} packets, {media.decoded_frames(late_frames)} frames")
+            say(f"  {videos} video packets ({sent_frames} frames) and {audios} audio packets, each once, "
+                f"byte-identical and decoded; late joiner {late_packets} packets, "
+                f"{media.decoded_frames(late_frames)} frames")
             for process in (decoder, audio_decoder, late):
                 end(process)
         no_drops(stage.node_a, stage.node_b)
