@@ -186,6 +186,9 @@ enum class FrameKind : uint8_t {
 inline constexpr uint32_t kMaxFrameBytes = 1196;
 
 struct Frame {
+  // The bytes stay unwritten: a ring of frames costs memory when it is used.
+  Frame() noexcept {}
+
   FrameKind kind = FrameKind::kControl;
   LinkId link = 0;
   uint32_t slot = 0;  // received control: the session it came on

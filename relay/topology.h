@@ -24,6 +24,8 @@ namespace trunkline::relay {
 
 // One line for people, from the mesh thread to the service thread, which may block on it.
 struct LogLine {
+  LogLine() noexcept {}  // the text stays unwritten: the ring costs memory when it is used
+
   LogLevel level = LogLevel::kInfo;
   uint16_t length = 0;
   std::array<char, 508> text;
