@@ -16,22 +16,23 @@ namespace {
 
 constexpr uint32_t kPacketBytes = 172;  // an Opus packet of 20 ms at 64 kbit/s, with its RTP header
 
-relay::NodeLimits small_limits() {
+// Enough for the workload, and little to set up: a run makes a dozen nodes.
+relay::NodeLimits small_limits(uint32_t peers) {
   relay::NodeLimits limits;
-  limits.max_peers = 16;
-  limits.max_tracks = 128;
-  limits.max_acquires = 1'024;
-  limits.max_requests = 256;
-  limits.max_flows_per_core = 256;
-  limits.max_outputs_per_core = 2'048;
+  limits.max_peers = peers;
+  limits.max_tracks = 64;
+  limits.max_acquires = 256;
+  limits.max_requests = 128;
+  limits.max_flows_per_core = 128;
+  limits.max_outputs_per_core = 1'024;
   limits.max_egress_per_core = 4;
   limits.control_window = 32;
-  limits.queue_depth = 128;
-  limits.command_depth = 128;
+  limits.queue_depth = 64;
+  limits.command_depth = 64;
   // Twice what one step may write: the driver steps only while there is room for all of it.
   limits.core_ring_depth = 2 * relay::MeshNode::kMaxOutputs;
   limits.frame_ring_depth = 2 * relay::MeshNode::kMaxOutputs;
-  limits.transmit_buffers = 16;
+  limits.transmit_buffers = 8;
   return limits;
 }
 
@@ -48,7 +49,7 @@ relay::NodeConfig node_config(const Options& options, NodeIndex node) {
   config.lab = true;
   config.listen = node_address(node);
   config.wire = {{"track_namespace", "sim", {"sim"}}, {"mtu", "1500", {"1500"}}, {"suite", "null", {"null"}}};
-  config.limits = small_limits();
+  config.limits = small_limits(static_cast<uint32_t>(options.nodes.size()) - 1);
   config.rules = options.rules;
   config.host_queues = 2;
   for (NodeIndex peer = 0; peer < options.nodes.size(); ++peer) {
@@ -100,27 +101,28 @@ bool SimNode::settle(Nanos now) {
   constexpr uint32_t kRounds = 4'096;
   for (uint32_t round = 0; round < kRounds; ++round) {
     path_->run_once(now);
-    if (driver_.has_input() || driver_.next_deadline() <= now) driver_.run_once(now);
-    if (!waiting() && path_->next_due() > now && driver_.next_deadline() > now) return true;
+    due_ = driver_.next_deadline();
+    if (driver_.has_input() || due_ <= now) {
+      driver_.run_once(now);
+      continue;
+    }
+    due_ = std::min(due_, path_->next_due());
+    if (!path_waiting() && due_ > now) return true;
   }
   return false;
-}
-
-Nanos SimNode::next_due() const {
-  return std::min(path_->next_due(), driver_.next_deadline());
 }
 
 void SimNode::deliver(const Network::Flight& flight) {
   port_.deliver(flight.from, flight.to, flight.bytes);
 }
 
-// What DataCore and MeshDriver look at before they sleep.
-bool SimNode::waiting() const {
+// What DataCore looks at before it sleeps.
+bool SimNode::path_waiting() const {
   const relay::CoreRings& rings = *rings_.cores[0];
   if (port_.waiting() != 0 || rings.commands.size_approx() != 0 || rings.frames_in.size_approx() != 0)
     return true;
   const auto has_packets = [](const auto& queue) { return queue->to_core.size_approx() != 0; };
-  return std::any_of(rings.queues.begin(), rings.queues.end(), has_packets) || driver_.has_input();
+  return std::any_of(rings.queues.begin(), rings.queues.end(), has_packets);
 }
 
 void SimNode::count_drops(Report& report) const {

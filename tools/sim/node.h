@@ -41,10 +41,10 @@ class SimNode {
   // Everything that can be done at this instant; then the host takes what came for it.
   void run(Nanos now);
   // When run() must be called again if nothing comes from outside.
-  Nanos next_due() const;
+  Nanos next_due() const { return due_; }
   void deliver(const Network::Flight& flight);
   // Something lies in the inbox or in a ring that run() would take.
-  bool waiting() const;
+  bool waiting() const { return path_waiting() || driver_.has_input(); }
   void count_drops(Report& report) const;
 
   // ---- the host's calls; `handle` is the auditor's. False when the queue of commands is full.
@@ -69,6 +69,7 @@ class SimNode {
   };
 
   bool settle(Nanos now);
+  bool path_waiting() const;
   void take_packets(uint16_t queue, Nanos now);
   void take_events(uint16_t queue, Nanos now);
   bool command(relay::HostCommand& command);
@@ -87,6 +88,7 @@ class SimNode {
   relay::MeshDriver driver_;
   std::unique_ptr<relay::PacketPath> path_;
   std::vector<Queue> queues_;
+  Nanos due_{};
   relay::HostEvent event_{};  // 900 bytes, kept out of the loop's frame
 };
 

@@ -68,11 +68,11 @@ Options draw_options(uint64_t seed) {
   draw_path_faults(rng, o);
   const Nanos slow_by = core::from_us(between(rng, 100, 20'000));
   if (o.has(Fault::slow)) o.slow_by = slow_by;
-  o.tracks = static_cast<uint32_t>(between(rng, 6, 16));
+  o.tracks = static_cast<uint32_t>(between(rng, 5, 12));
   o.acquire_every = core::from_ms(between(rng, 25, 80));
   o.change_every = core::from_ms(between(rng, 150, 700));
-  if (rng.chance(0.1)) o.phases.drain = Phases::kForgetting;
-  o.media_every = core::from_ms(between(rng, 30, 120));
+  if (rng.chance(0.05)) o.phases.drain = Phases::kForgetting;
+  o.media_every = core::from_ms(between(rng, 60, 120));
   return o;
 }
 

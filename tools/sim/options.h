@@ -61,11 +61,11 @@ struct Phases {
   // and what a slow control stream adds), so that even that can be seen to go.
   static constexpr Nanos kForgetting = core::from_ms(12'500);
 
-  Nanos warm_up = core::from_ms(1'500);   // links come up, first tracks are published
-  Nanos faults = core::from_ms(4'000);    // safety: whatever happens, no promise is broken
+  Nanos warm_up = core::from_ms(1'000);   // links come up, first tracks are published
+  Nanos faults = core::from_ms(3'500);    // safety: whatever happens, no promise is broken
   Nanos heal = core::from_ms(3'000);      // all faults end; at its end every link is up
   Nanos liveness = core::from_ms(1'600);  // what is asked now must be answered as it should be
-  Nanos drain = core::from_ms(1'500);     // everything is released, and nothing may be left
+  Nanos drain = core::from_ms(1'000);     // everything is released, and nothing may be left
 
   Nanos total() const { return warm_up + faults + heal + liveness + drain; }
 };

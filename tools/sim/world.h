@@ -7,7 +7,7 @@
 //   liveness   every node asks for every track, and must be told the truth, and soon (L1)
 //   drain      everything is released; at the end nothing is left (S13)
 //
-// One thread. A run of 11 s of virtual time over five nodes is some 15 000 events.
+// One thread. A run of 10 s of virtual time over five nodes is some 16 000 events.
 #pragma once
 
 #include <cstdio>
