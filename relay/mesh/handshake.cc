@@ -348,6 +348,7 @@ void MeshState::install_session(Link& l, int8_t parity, const Hello& theirs, con
 void MeshState::remove_session(Link& l, int8_t parity) {
   if (parity == l.active || !l.sessions[parity].installed) return;
   l.sessions[parity].installed = false;
+  l.peer_msg1 = 0;  // the answer that led to it must not be repeated
   l.old_until = Nanos{0};
   CoreCommand c;
   c.kind = CoreCommandKind::kSessionRemove;

@@ -26,7 +26,8 @@ void MeshState::on_evidence(const CoreEvent& e) {
   if (slot / 2 >= links.size()) return;
   Link& l = links[slot / 2];
   const auto parity = static_cast<int8_t>(slot & 1);
-  if (l.step == HandshakeStep::kAwaitProof && parity == l.made) proven(l);
+  // What was heard before the session was made is of one that had the slot before it.
+  if (l.step == HandshakeStep::kAwaitProof && parity == l.made && e.heard > l.exchange_at) proven(l);
   if (parity != l.active) return;  // of the session that was replaced
   if (e.rtt_us != 0) l.rtt.sample(e.rtt_us);
   // Each core of the peer speaks for itself, and one that we send nothing to has not heard us: good news of

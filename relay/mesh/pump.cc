@@ -33,9 +33,9 @@ void MeshState::on_control(const Frame& frame) {
   }
   Link& l = links[slot / 2];
   const auto parity = static_cast<int8_t>(slot & 1);
-  // The peer sends with it, so it has the keys: as good as a confirm that was lost.
-  if (l.step == HandshakeStep::kAwaitProof && parity == l.made) proven(l);
-  if (parity != l.active) return;  // of the stream that was replaced
+  // A session that is not proven yet is proven by its confirm or by evidence, which says when it was heard; a
+  // frame does not, and may be of the slot's last holder. The peer repeats it.
+  if (parity != l.active) return;
   const auto deliver = [this, &l](std::span<const uint8_t> bytes) { on_messages(l, bytes); };
   switch (l.stream.receive(now, std::span(frame.bytes).first(frame.length), deliver)) {
     case ControlStream::Received::kAccepted:

@@ -40,7 +40,7 @@ void MeshHarness::start(uint32_t i) {
   node.interval.clear();
   node.flows.clear();
   node.egress.clear();
-  node.held_frames.clear();
+  std::erase_if(held_, [i](const Event& e) { return e.to == i; });
   node.wanted.clear();
   node.published.clear();
   node.rng = std::make_unique<core::Rng>(rng_.next());
@@ -49,6 +49,16 @@ void MeshHarness::start(uint32_t i) {
   node.running = true;
   node.paused = false;
   node.deadline = now_;
+}
+
+void MeshHarness::resume(uint32_t i) {
+  nodes_[i]->paused = false;
+  nodes_[i]->deadline = now_;
+  for (size_t n = held_.size(); n > 0; --n) {  // each once; those of other nodes go back
+    const Event e = held_.front();
+    held_.pop_front();
+    e.to == i ? happen(e) : held_.push_back(e);
+  }
 }
 
 void MeshHarness::run_until(Nanos end) {
@@ -268,6 +278,7 @@ void MeshHarness::happen(const Event& e) {
     return;
   }
   if (!node.running) return;
+  if (node.paused) return held_.push_back(e);
   if (e.what == What::kHandshake) {
     Frame f;
     f.kind = FrameKind::kHandshake;
@@ -278,7 +289,7 @@ void MeshHarness::happen(const Event& e) {
   }
   uint32_t slot = 0;
   Session* session = find_session(node, e.session_index, slot);
-  if (session == nullptr || (node.paused && e.what != What::kControl)) return;
+  if (session == nullptr) return;
   if (e.what == What::kControl) {
     if (node.deaf_control) return evidence(node, slot, *session, nullptr);
     Frame f;
@@ -287,7 +298,7 @@ void MeshHarness::happen(const Event& e) {
     f.slot = slot;
     f.length = static_cast<uint16_t>(e.bytes->size());
     std::copy(e.bytes->begin(), e.bytes->end(), f.bytes.begin());
-    if (!node.paused) evidence(node, slot, *session, nullptr);
+    evidence(node, slot, *session, nullptr);
     return give_frame(node, f);
   }
   if (e.what == What::kHeartbeat) return evidence(node, slot, *session, &e.heartbeat);

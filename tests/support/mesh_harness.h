@@ -109,7 +109,6 @@ class MeshHarness {
     std::map<uint64_t, core::TrackId> wanted;  // handle -> track
     std::map<uint64_t, core::TrackId> published;
     uint64_t wrong_track = 0, no_route = 0, foreign = 0;
-    std::deque<Frame> held_frames;
     Nanos deadline{};
     FlowOpen newest{};
   };
@@ -131,13 +130,7 @@ class MeshHarness {
     start(i);
   }
   void pause(uint32_t i) { nodes_[i]->paused = nodes_[i]->was_paused = true; }
-  void resume(uint32_t i) {
-    Node& node = *nodes_[i];
-    node.paused = false;
-    node.deadline = now_;
-    for (; !node.held_frames.empty(); node.held_frames.pop_front())
-      give_frame(node, node.held_frames.front());
-  }
+  void resume(uint32_t i);
 
   Node& node(uint32_t i) { return *nodes_[i]; }
   const Node& node(uint32_t i) const { return *nodes_[i]; }
@@ -295,10 +288,6 @@ class MeshHarness {
     if (node.running && !node.paused) step(node, input);
   }
   void give_frame(Node& node, const Frame& f) {
-    if (node.paused) {
-      node.held_frames.push_back(f);
-      return;
-    }
     MeshInput input;
     input.kind = MeshInput::Kind::kFrame;
     input.frame = &f;
@@ -327,6 +316,7 @@ class MeshHarness {
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<Wire> wires_;
   std::priority_queue<Event> events_;
+  std::deque<Event> held_;  // in the socket buffers of paused nodes, in order of arrival
   uint64_t order_ = 0;
   uint64_t steps_ = 0;
   uint32_t most_outputs_ = 0;
