@@ -5,6 +5,7 @@ have them, the mistake of 2 November 2023: NOT_HERE within one round trip and 5 
 stopped in the middle of everything: NO_REPLY within the deadline and one timer tick of 1 ms, plus the largest
 scheduling hiccup that this very run saw.
 """
+import os
 import signal
 import statistics
 import time
@@ -21,9 +22,17 @@ ANSWER_ALLOWANCE_US = 5_000
 TICK_US = 1_000
 DEADLINE_MS = 1000
 PACE_S = 0.005  # between two acquires: as a room of 200 that fills within a second
-# A measurement on which the machine itself lost more than this is taken again.
+# A measurement that is over its limit and on which the machine itself lost more than this is taken again.
 QUIET_US = 3_000
 ROUNDS = 5
+
+
+def before_others():
+    """For the nodes: whoever else uses these CPUs waits. What is measured is Trunkline, not its neighbours."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        pass  # then the hiccups show it
 
 
 def two_nodes(bench, **limits):
@@ -34,7 +43,7 @@ def two_nodes(bench, **limits):
         # A stopped owner must still be asked: that its link is declared down meanwhile is another story.
         config["link"] = {"down_after_ms": 20_000}
         config["limits"] |= limits
-    nodes = bench.node(configs[0], a), bench.node(configs[1], b)
+    nodes = bench.node(configs[0], a, preexec_fn=before_others), bench.node(configs[1], b, preexec_fn=before_others)
     nodes[0].wait_up(2)
     nodes[1].wait_up(1)
     return nodes
@@ -91,9 +100,10 @@ def answered_in_one_round_trip(name, pace_s, **limits):
             largest, hiccup_us = ask_a_peer_that_lacks_them(nodes, f"{name}, round {attempt + 1}", pace_s)
             if largest <= ROUND_TRIP_US + ANSWER_ALLOWANCE_US or hiccup_us < QUIET_US:
                 break
-            say("  taken again: the machine itself was late")
-        check(largest <= ROUND_TRIP_US + ANSWER_ALLOWANCE_US,
-              f"{name}: NOT_HERE took {largest / 1e3:.2f} ms, over one round trip and 5 ms")
+            say("  the machine itself was late")
+        # Strict, unless the machine was late in every round: then what it lost is allowed for.
+        limit_us = ROUND_TRIP_US + ANSWER_ALLOWANCE_US + (hiccup_us if hiccup_us >= QUIET_US else 0)
+        check(largest <= limit_us, f"{name}: NOT_HERE took {largest / 1e3:.2f} ms, over {limit_us / 1e3:.2f} ms")
 
 
 def an_absent_track_is_answered_in_one_round_trip():
