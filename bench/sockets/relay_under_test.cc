@@ -218,7 +218,7 @@ RelayResult run_relay(const RelayOptions& o) {
     const uint32_t work = path.run_once(t);
     if (work != 0) {
       empty = 0;
-    } else if (++empty > 4) {
+    } else if (++empty > (o.sleep_us != 0 ? 0 : 4)) {
       const bool amortise = o.sleep_us != 0;
       Nanos bound = amortise ? config.idle_bound : core::from_ms(1);
       const Nanos due = path.next_due();
