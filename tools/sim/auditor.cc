@@ -12,10 +12,6 @@ using relay::Outcome;
 
 namespace {
 
-// A node may answer from what it learned a moment ago: negative answers are remembered for up to 250 ms
-// (design: acquire), and an unpublish that is under way is not yet known here.
-constexpr Nanos kMemory = core::from_ms(300);
-
 std::string ms(Nanos time) {
   char text[32];
   std::snprintf(text, sizeof text, "%.3f ms", static_cast<double>(time.ns) * 1e-6);
@@ -160,7 +156,7 @@ void Auditor::outcome(Acquisition& a, uint64_t handle, const HostEvent& event, N
 
 // S3
 void Auditor::judge_truth(const Acquisition& a, const HostEvent& event, Nanos now) {
-  const Nanos before = a.submitted - kMemory;
+  const Nanos before = a.submitted - memory_;
   if (event.outcome == Outcome::ok) {
     const core::NodeId who = event.local ? node_id(a.node) : event.node;
     if (!ever_published(a.track, who)) {

@@ -86,7 +86,10 @@ class Auditor {
   void stopped(NodeIndex node, Nanos now);              // crashed: what was open there ends with it
   void still(NodeIndex node, Nanos from, Nanos until);  // paused
   void late_by(NodeIndex node, Nanos most);             // a slow node's largest delay; stays until changed
-  uint64_t publish(const Publication& publication);     // returns the handle
+  // How old the truth may be that an answer tells. Negative answers are remembered for up to 250 ms (design:
+  // acquire), counted from their arrival; how long they were on their way depends on the wire.
+  void answers_may_age(Nanos memory) { memory_ = memory; }
+  uint64_t publish(const Publication& publication);  // returns the handle
   void unpublish(uint64_t handle, Nanos now);
   uint64_t acquire(const Acquisition& acquisition);  // returns the handle
   void release(uint64_t handle);
@@ -141,6 +144,7 @@ class Auditor {
   std::vector<Publication> publications_;
   std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
   Nanos earliest_ = core::kNever;  // due_.top().at
+  Nanos memory_ = core::from_ms(300);
   std::vector<Violation> violations_;
   Report& report_;
 };

@@ -1,13 +1,25 @@
 // See world.h.
 #include "tools/sim/world.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace trunkline::sim {
 
 World::World(const Options& options, Report& report, std::FILE* trace)
     : options_(options),
       fleet_(options_, report, trace),
       workload_(fleet_, options_, report),
-      faults_(draw_faults(options_)) {}
+      faults_(draw_faults(options_)) {
+  // Where nothing is lost an answer is as old as its way is long: 122 ms at most, and what jitter and
+  // reordering add. Where something is, it is repeated for as long as somebody waits for it: the longest
+  // deadline of the workload.
+  constexpr Fault kRepeats[] = {Fault::loss,      Fault::burst_loss, Fault::corrupt, Fault::one_way,
+                                Fault::partition, Fault::pause,      Fault::slow};
+  const bool repeats = std::any_of(std::begin(kRepeats), std::end(kRepeats),
+                                   [this](Fault fault) { return options_.has(fault); });
+  fleet_.auditor.answers_may_age(core::from_ms(repeats ? 3'500 : 450));
+}
 
 void World::run() {
   for (NodeIndex node = 0; node < fleet_.size(); ++node) fleet_.start(node);
