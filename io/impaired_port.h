@@ -11,7 +11,7 @@
 // the inner port refuses, what is due stays here and is tried again with the next poll().
 //
 // Owner: one data core's thread; wake() from any. Cost: a copy and a heap insertion per impaired datagram,
-// some 200 ns, and one look at each path per packet.
+// and one look at each path per packet.
 #pragma once
 
 #include <memory>

@@ -1,7 +1,7 @@
 // The port that runs everywhere: recvmmsg and sendmmsg, with the kernel's batching in both directions.
 //
-// The idea: a system call costs about 180 ns and the kernel's way through the stack 1 to 3 us, per operation,
-// whether the operation carries one datagram or sixty. So receive asks for slabs (UDP_GRO: one buffer of up
+// The idea: a system call and the kernel's way through the stack cost what they cost per operation, whether
+// the operation carries one datagram or sixty. So receive asks for slabs (UDP_GRO: one buffer of up
 // to 64 KiB holds a run of equal datagrams from one source) and transmit hands over runs (UDP_SEGMENT). One
 // recvmmsg and one sendmmsg per endpoint and burst remain.
 //
@@ -15,8 +15,8 @@
 // dropped and counted, and the burst goes on behind it.
 //
 // Owner: one data core's thread; wake() from any thread. Memory: PortOptions::receive_buffers buffers and
-// about 20 KiB of arrays. Cost: with GRO in and GSO out about 360 ns of CPU per 1200-byte datagram forwarded
-// over veth, nearly all of it in the kernel (bench/io/port_floor.cc measures it beside a bare forwarder).
+// the arrays of io/mmsg_slots.h. Cost: nearly all of it is the kernel's; bench/io/port_floor.cc measures the
+// port beside a forwarder that makes the bare system calls and nothing else.
 #pragma once
 
 #include <memory>
@@ -54,8 +54,8 @@ class MmsgPort final : public Port {
   uint32_t buffers_lent() const noexcept { return lent_; }
 
  private:
-  // Up to this many endpoints are asked in turn without epoll: an idle one costs an empty receive (280 ns),
-  // which is what epoll_wait would cost for all of them.
+  // Up to this many endpoints are asked in turn without epoll: an idle one costs one empty receive, a
+  // system call, as epoll_wait would for all of them.
   static constexpr size_t kDirectEndpoints = 2;
 
   uint32_t fill_slots(uint32_t wanted) noexcept;

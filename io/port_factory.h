@@ -1,8 +1,9 @@
 // Makes the socket port that the configuration names, or the best one that is there, and says why.
-// When both work they cost the same here: 204 and 211 ns of CPU per 1200-byte datagram forwarded in runs, one
-// copy included, and 4.0 against 4.3 us at a paced 50 000 single datagrams a second over 500 endpoints
-// (bench/io/port_floor.sh; medians of three, which differ by less than the runs do). `auto` then takes uring,
-// because it makes a fifth of the system calls with many endpoints and none at all when idle.
+// When both work they cost the same here: per 1200-byte datagram forwarded in saturated runs, one copy
+// included, mmsg takes 204 ns of CPU and uring 211; at a paced 50 000 single datagrams a second over 500 taps
+// neither wins (bench/io/port_floor.sh; medians of three, which differ by less than the runs do). What breaks
+// the tie is system calls: uring makes a fifth of them with many endpoints, and none at all when idle. So
+// `auto` takes uring (docs/decisions/0004).
 //
 // Control path; any thread (the port then belongs to the data core that first uses it).
 #pragma once

@@ -5,8 +5,8 @@
 // bounded inbox until receive_burst(). When it arrives is the wire's business (a WireModel and an event
 // queue, or a vector in a test).
 //
-// One thread for everything. Cost: one copy and some 50 ns per datagram in each direction; making one costs
-// two allocations and the pool, so that a simulation can make thousands.
+// One thread for everything. Cost: one copy per datagram in each direction; making one costs two allocations
+// and the pool, so that a simulation can make thousands.
 #pragma once
 
 #include <memory>

@@ -17,7 +17,7 @@
 // / (g + b).
 //
 // Pure: no clock, no memory but its own few words; the same seed and the same calls give the same fates. One
-// owner. Cost: about 5 ns per stage that is in use, nothing for the others.
+// owner. Cost: at most one random number for each stage that is in use, a comparison for the others.
 #pragma once
 
 #include <cstdint>

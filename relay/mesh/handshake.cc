@@ -115,7 +115,7 @@ void MeshState::handshake_timer(Link& l) {
   l.retry_interval = l.retry_interval.ns == 0 ? kFirstRetry : l.retry_interval * 3 / 2;
   const Nanos longest = l.incompatible ? kLongestBackoff : kLongestRetry;
   l.retry_interval = std::min(l.retry_interval, longest);
-  // Jitter of a quarter either way: nodes that started together do not stay in step.
+  // Up to a quarter sooner: nodes that started together do not stay in step.
   const auto quarter = static_cast<uint64_t>(l.retry_interval.ns / 4);
   l.retry_at = now + l.retry_interval - core::from_ns(static_cast<int64_t>(rng.below(quarter + 1)));
 }
