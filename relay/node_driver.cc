@@ -142,6 +142,7 @@ uint32_t MeshDriver::run_static(Nanos now) {
 }
 
 bool MeshDriver::has_input() const {
+  if (blocked_) return false;
   for (const auto& core : rings_.cores) {
     if (core->events.size_approx() != 0 || core->frames_out.size_approx() != 0) return true;
   }
@@ -154,8 +155,10 @@ bool MeshDriver::has_input() const {
 }
 
 Nanos MeshDriver::next_deadline() const {
+  // Without room nothing can be done earlier, however due it is.
+  if (blocked_) return now_ + kBlockedRetry;
   const Nanos due = std::min(node_.next_deadline(), static_.next_due());
-  return blocked_ || shutting_down_ ? std::min(due, now_ + kBlockedRetry) : due;
+  return shutting_down_ ? std::min(due, now_ + kBlockedRetry) : due;
 }
 
 Touched MeshDriver::take_touched() {
@@ -167,9 +170,11 @@ void MeshDriver::begin_shutdown() noexcept {
   static_.stop();
 }
 
-bool MeshDriver::shut_down() const {
-  const MeshNode::Usage usage = node_.usage();
-  return static_.idle() && usage.publications == 0 && usage.acquires == 0 && usage.subscriptions_down == 0;
+bool MeshDriver::shut_down(Nanos now) const {
+  const bool empty =
+      std::all_of(live_.begin(), live_.end(), [](const auto& live) { return live->count == 0; });
+  // What is due at once is the rest of telling the peers.
+  return empty && static_.idle() && node_.next_deadline() > now;
 }
 
 // ---- outputs. There is room: has_room() said so before the step, and a step that writes more is a defect.

@@ -45,7 +45,7 @@ class MeshDriver final : private MeshSink {
 
   // Returns how many inputs were stepped; 0: nothing to do before next_deadline() or new input.
   uint32_t run_once(Nanos now);
-  // The second look before sleeping.
+  // The second look before sleeping: is there input that could be taken now?
   bool has_input() const;
   Nanos next_deadline() const;
   // Since the last call.
@@ -53,8 +53,8 @@ class MeshDriver final : private MeshSink {
 
   // From now on everything that hosts and configuration asked for is taken back.
   void begin_shutdown() noexcept;
-  // It has been: no publication, acquisition or subscription is left on this side.
-  bool shut_down() const;
+  // It has been: every handle has had its last event, and the peers were told.
+  bool shut_down(Nanos now) const;
 
   struct Gauges {
     MeshNode::Usage usage{};

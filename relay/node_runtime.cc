@@ -125,19 +125,22 @@ core::Result<void> NodeRuntime::make_cores() {
   return {};
 }
 
-// The first lines of the log; no thread runs yet, so this may write into the ring.
+// Into the log's ring, while no mesh thread is there to write into it.
+void NodeRuntime::say(LogLevel level, const std::string& text) {
+  LogLine line;
+  line.level = level;
+  line.length = static_cast<uint16_t>(std::min(text.size(), line.text.size()));
+  std::copy_n(text.data(), line.length, line.text.data());
+  if (!rings_->log.try_push(line)) rings_->log_lost.add();
+}
+
 void NodeRuntime::announce() {
-  const auto say = [&](const std::string& text) {
-    LogLine line;
-    line.length = static_cast<uint16_t>(std::min(text.size(), line.text.size()));
-    std::copy_n(text.data(), line.length, line.text.data());
-    if (!rings_->log.try_push(line)) rings_->log_lost.add();
-  };
-  say("node " + std::to_string(config_.id.value) + " '" + config_.name + "' in " + config_.region +
-      ", cluster " + config_.cluster + ", incarnation " + std::to_string(incarnation_));
+  say(LogLevel::kInfo, "node " + std::to_string(config_.id.value) + " '" + config_.name + "' in " +
+                           config_.region + ", cluster " + config_.cluster + ", incarnation " +
+                           std::to_string(incarnation_));
   for (size_t from = 0; from < description_.size();) {
     const size_t end = description_.find('\n', from);
-    say(description_.substr(from, end - from));
+    say(LogLevel::kInfo, description_.substr(from, end - from));
     from = end + 1;
   }
 }
@@ -184,10 +187,16 @@ NodeRuntime::StopReport NodeRuntime::stop(Nanos drain) {
   // The cores send what the mesh wrote last, then end.
   for (const auto& core : cores_) core->stop();
   for (const auto& thread : core_threads_) thread->join();
+  report.usage = mesh_ != nullptr ? mesh_->usage() : MeshNode::Usage{};
+  if (drain.ns > 0 && !report.drained) {
+    say(LogLevel::kWarn,
+        "stopped before everything was taken back: " + std::to_string(report.usage.publications) +
+            " publications, " + std::to_string(report.usage.acquires) + " acquires, " +
+            std::to_string(report.usage.subscriptions_down) + " subscriptions of peers");
+  }
   service_stop_.store_release(true);  // R1: lines written before
   service_wake_.event.signal();
   service_thread_.join();
-  report.usage = mesh_ != nullptr ? mesh_->usage() : MeshNode::Usage{};
   for (const auto& core : cores_) {
     report.cores.push_back(core->conservation());
     report.conserved = report.conserved && report.cores.back().holds();
@@ -210,7 +219,7 @@ void NodeRuntime::run_mesh() noexcept {
     wake(driver_->take_touched());
     state_stale_ = state_stale_ || done != 0;
     if (state_stale_ && now >= state_due_) publish_state(now);
-    if (phase == kDrain && driver_->shut_down()) {
+    if (phase == kDrain && driver_->shut_down(now)) {
       uint32_t expected = kDrain;
       mesh_phase_.compare_exchange_acq_rel(expected, kDrained);  // R2
       stopper_.wake();

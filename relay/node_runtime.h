@@ -80,6 +80,7 @@ class NodeRuntime {
   NodeRuntime(NodeConfig config, LogTarget log);
   core::Result<void> make_cores();
   core::Result<void> start_threads();
+  void say(LogLevel level, const std::string& text);
   void announce();
 
   void run_mesh() noexcept;
