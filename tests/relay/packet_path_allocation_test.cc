@@ -33,29 +33,33 @@ void* operator new(std::size_t bytes, std::align_val_t alignment) {
 void* operator new[](std::size_t bytes, std::align_val_t alignment) {
   return counted(bytes, static_cast<std::size_t>(alignment));
 }
-void operator delete(void* p) noexcept {
+// Not inlined: g++ would see free() get what operator new gave, and warn of what is right here.
+[[gnu::noinline]] static void give_back(void* p) noexcept {
   std::free(p);
+}
+void operator delete(void* p) noexcept {
+  give_back(p);
 }
 void operator delete[](void* p) noexcept {
-  std::free(p);
+  give_back(p);
 }
 void operator delete(void* p, std::size_t) noexcept {
-  std::free(p);
+  give_back(p);
 }
 void operator delete[](void* p, std::size_t) noexcept {
-  std::free(p);
+  give_back(p);
 }
 void operator delete(void* p, std::align_val_t) noexcept {
-  std::free(p);
+  give_back(p);
 }
 void operator delete[](void* p, std::align_val_t) noexcept {
-  std::free(p);
+  give_back(p);
 }
 void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  std::free(p);
+  give_back(p);
 }
 void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
-  std::free(p);
+  give_back(p);
 }
 
 namespace trunkline::tests {
