@@ -1,3 +1,4 @@
+// Medians, ratios pair by pair, and the JSON line.
 #include "bench/figure.h"
 
 #include <algorithm>

@@ -115,8 +115,13 @@ Load plain_load(uint32_t sources, uint32_t bytes, uint32_t run_datagrams, bool m
   return load;
 }
 
-double per_packet(uint64_t cpu_ns, uint64_t packets) {
-  return packets == 0 ? 0 : static_cast<double>(cpu_ns) / static_cast<double>(packets);
+// A figure of nothing is a failure, not a zero.
+double per_packet(uint64_t amount, uint64_t packets) {
+  if (packets == 0) {
+    std::fprintf(stderr, "figures: a measured run relayed nothing\n");
+    std::exit(1);
+  }
+  return static_cast<double>(amount) / static_cast<double>(packets);
 }
 
 class Bench {
