@@ -1,9 +1,9 @@
-// Packet: the one packet type. Every port receives and transmits arrays of it, every ring between data cores
-// carries it, every stage of the packet path reads it: one cache line that says where the bytes are, where
-// they came from or go to, and who must get the buffer back.
+// Packet: the one packet type. Every port receives and transmits arrays of it, every stage of the packet path
+// reads it: one cache line that says where the bytes are, where they came from or go to, and who must get the
+// buffer back.
 //
 // A Packet owns nothing by itself: it stands for one reference on its Buffer. Whoever holds it last releases
-// that reference, on the core that owns the pool (owner_core); another core returns the Packet by ring.
+// that reference, on the core that owns the pool (owner_core).
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,9 @@
 // What the mesh thread and a data core say to each other: the vocabulary of the four rings between them.
 //
-//   mesh -> core   CoreCommand (sessions, flows, outputs, taps)   Frame (control segments, handshakes to
-//   send) core -> mesh   CoreEvent (link evidence, first media, ...)    Frame (control segments, handshakes
-//   received)
+//   mesh -> core   CoreCommand (sessions, flows, outputs, taps)
+//                  Frame       (control segments and handshakes to send)
+//   core -> mesh   CoreEvent   (link evidence, first media, ...)
+//                  Frame       (control segments and handshakes received)
 //
 // A *flow* is one track on the data core that owns it. Its number is the label's index without the core bits,
 // so a record's label finds its flow by an array look-up. A flow has one source (a local publisher, or one

@@ -1,6 +1,8 @@
 // See stats_json.h. One function per member of the object.
 #include "relay/stats_json.h"
 
+#include <algorithm>
+
 #include "relay/include/trunkline/trunkline.h"
 #include "relay/json_writer.h"
 
@@ -91,7 +93,7 @@ void write_links(JsonWriter& json, const NodeRuntime& node) {
         .number("incarnation", status.incarnation)
         .number("rtt_us", status.rtt_us)
         .number("rtt_p99_us", status.rtt_p99_us)
-        .signed_number("for_ms", (monotonic_now() - status.since).ms())
+        .signed_number("for_ms", (monotonic_now() - std::max(status.since, node.started())).ms())
         .text("text", status.text.data())
         .end_object();
   }

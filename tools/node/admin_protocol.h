@@ -2,14 +2,13 @@
 // library.
 //
 //   on connect   <- {"jsonrpc":"2.0","method":"hello","params":{"service":"trunkline","api":1,...}}
-//   publish      {"track":"room/cam","class":"video","ingest":"127.0.0.1:5004","codec":"vp8"}   ->
-//   {"handle":1} unpublish    {"handle":1} acquire
-//   {"track":"room/cam","deadline_ms":1000,"rendezvous_ms":0,"egress":"127.0.0.1:6004"} -> {"handle":2}
+//   publish      {"track":"room/cam","class":"video","ingest":"127.0.0.1:5004"}  ->  {"handle":1}
+//   unpublish    {"handle":1}
+//   acquire      {"track":"room/cam","deadline_ms":1000,"egress":"127.0.0.1:6004"}  ->  {"handle":2}
 //   release      {"handle":2}
 //   hint         {"track":"room/cam","node":2}
 //   list | stats | describe | ping   {}
-//   events       <-
-//   {"jsonrpc":"2.0","method":"event","params":{"event":"outcome","handle":2,"outcome":"OK",...}}
+//   events       <- {"method":"event","params":{"event":"outcome","handle":2,"outcome":"OK",...}}
 //
 // A handle belongs to the connection that made it: its events go there, and it is released when the
 // connection ends
