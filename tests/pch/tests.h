@@ -1,5 +1,5 @@
-// What every test includes, compiled once per test executable. Nothing of ours: a file must
-// still name what it needs. A guard rather than a pragma, of which g++ warns in a header that is compiled by itself.
+// What every test includes, compiled once per test executable. Nothing of ours: a file must still name what
+// it needs. A guard rather than a pragma, of which g++ warns in a header that is compiled by itself.
 #ifndef TRUNKLINE_TESTS_PCH
 #define TRUNKLINE_TESTS_PCH
 
