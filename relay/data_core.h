@@ -2,7 +2,7 @@
 // nothing to do, the art of sleeping.
 //
 //   busy       never sleeps: the lowest latency, and a whole CPU
-//   adaptive   kSpins idle turns, then a sleep: until a batch arrives while traffic flows (each wake-up costs
+//   adaptive   an idle turn, then a sleep: until a batch arrives while traffic flows (each wake-up costs
 //              4 to 5 us, so single packets do not get one), until anything arrives when it does not
 //
 // Whoever puts something into a ring of this core calls wake() afterwards. The loop announces its sleep,
@@ -52,9 +52,9 @@ class DataCore {
   Conservation conservation() const { return path_->conservation(); }
 
  private:
-  // Idle turns before a sleep. An idle turn is one empty receive call, about 0.5 us here, a wake-up 4 to 5
-  // us: spinning for as long as a wake-up would cost is never worse than twice the best choice.
-  static constexpr uint32_t kSpins = 8;
+  // Idle turns before a sleep. An idle turn is one empty receive call. While traffic flows the sleep is short
+  // and bounded by itself, and when it does not the next packet ends it: more turns would only cost.
+  static constexpr uint32_t kSpins = 1;
   // "Traffic flows" while something was done this recently.
   static constexpr Nanos kTrafficWindow = core::from_ms(10);
   // No sleep is longer: a timer of the path that were forgotten would cost no more than this.
