@@ -263,6 +263,24 @@ void MeshState::end_acquisition(uint32_t w, Outcome reason) {
   forget_waiter(w);
 }
 
+// A data core could not open the tap that a waiter's packets were to leave by: nobody may believe that they
+// do. Rare, and bounded by the slab; the event names the tap by its address.
+void MeshState::egress_failed(const CoreEvent& e) {
+  log(LogLevel::kWarn, "an egress tap cannot be opened: %s", e.text.data());
+  for (uint32_t w = 0; w < waiters.capacity() && room(); ++w) {
+    const Waiter& waiter = waiters[w];
+    if (waiter.egress_index == kNoEgress || waiter.to != e.address || waiter.flow.core != e.core) continue;
+    const uint32_t t = waiter.track;
+    if (waiter.told) {
+      detach(w, source_lives(waiter));
+      end_acquisition(w, Outcome::internal);
+    } else {
+      finish(w, {Outcome::internal, false, kNoLink});
+    }
+    mark(t);
+  }
+}
+
 void MeshState::forget_waiter(uint32_t w) {
   Waiter& waiter = waiters[w];
   wheel.cancel(w);

@@ -188,6 +188,7 @@ void MeshState::on_core_event(const CoreEvent& e) {
     on_evidence(e);
     return;
   }
+  if (e.kind == CoreEventKind::kTapFailed && e.label == Label{}) return egress_failed(e);
   const Labels::Holder holder = labels.holder(e.core, e.label);
   if (holder.owner == Labels::Owner::kTrack) {
     if (e.kind == CoreEventKind::kFlowStarted) first_media(holder.index);

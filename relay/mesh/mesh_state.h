@@ -124,6 +124,7 @@ struct MeshState {
   void tell_ok(uint32_t w);
   void finish(uint32_t w, const Verdict& verdict);
   void end_acquisition(uint32_t w, Outcome reason);
+  void egress_failed(const CoreEvent& e);
   void forget_waiter(uint32_t w);
   HostEvent waiter_event(uint32_t w, HostEventKind kind) const;
   void refuse_acquire(const HostCommand& c, Outcome outcome, const char* text);

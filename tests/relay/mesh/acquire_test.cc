@@ -106,6 +106,26 @@ TEST_F(MeshNodeTest, AnEgressIsOpenedBeforeItsOutputAndClosedAfterIt) {
   expect_no_leak();
 }
 
+TEST_F(MeshNodeTest, AnEgressThatCannotBeOpenedEndsItsAcquisition) {
+  up(2);
+  mesh_.publish(0, 1, a_);
+  mesh_.run_for(from_ms(20));
+  mesh_.acquire_egress(1, 7, a_);
+  mesh_.run_for(from_ms(20));
+  ASSERT_EQ(mesh_.only(1, 7).outcome, Outcome::ok);
+  CoreEvent failed;
+  failed.kind = CoreEventKind::kTapFailed;
+  failed.address = UdpAddress::v4(127, 0, 0, 1, 1);
+  mesh_.core_event(1, failed);
+  EXPECT_EQ(mesh_.node(1).egress.size(), 1u) << "another destination";
+  failed.address = UdpAddress::v4(127, 0, 0, 1, 9'000);
+  mesh_.core_event(1, failed);
+  mesh_.run_for(from_ms(20));
+  EXPECT_TRUE(mesh_.node(1).egress.empty());
+  EXPECT_EQ(mesh_.only(1, 7, HostEventKind::kEnded).outcome, Outcome::internal);
+  expect_no_leak();
+}
+
 // ---- negatives
 
 TEST_F(MeshNodeTest, AnAbsentTrackIsAnsweredInOneRoundTrip) {
