@@ -139,6 +139,15 @@ LoopbackRun loopback_run(bool gro) {
 
 }  // namespace
 
+Feature probe_udp_socket() {
+  EndpointOptions options;
+  options.bind = core::UdpAddress::v4(127, 0, 0, 1, 0);
+  const core::Result<UdpSocket> opened = open_udp_socket(options);
+  if (opened) return {true, "can be opened and bound", {}};
+  return {false, opened.error().text,
+          "raise the limit of open files (ulimit -n), and allow socket() in the container's profile"};
+}
+
 Feature probe_udp_gso() {
   const LoopbackRun run = loopback_run(false);
   const char* remedy = "needs Linux 4.18 or later; without it every datagram is a send of its own";

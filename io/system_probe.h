@@ -17,6 +17,7 @@ struct Feature {
 };
 
 // The sockets.
+Feature probe_udp_socket();      // one can be opened and bound: without it no node starts
 Feature probe_udp_gso();         // a run in one send arrives as separate datagrams
 Feature probe_udp_gro();         // a run in one send arrives as one slab
 Feature probe_receive_buffer();  // net.core.rmem_max, or the right to exceed it

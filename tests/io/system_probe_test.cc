@@ -22,6 +22,7 @@ const NamedProbe kProbes[] = {
     {"buffer ring", probe_uring_buffer_ring},
     {"multishot recvmsg", probe_uring_multishot_recvmsg},
     {"defer taskrun", probe_uring_defer_taskrun},
+    {"udp socket", probe_udp_socket},
     {"huge pages", probe_huge_pages},
     {"memlock", probe_memlock},
     {"cores", probe_cores},

@@ -27,6 +27,7 @@ struct Check {
 
 std::vector<Check> examine() {
   return {
+      {"udp socket", io::probe_udp_socket(), Need::kMust, "no node can start"},
       {"udp gso", io::probe_udp_gso(), Need::kBetter,
        "each datagram costs its own trip through the kernel (4 to 8 times dearer)"},
       {"udp gro", io::probe_udp_gro(), Need::kBetter, "datagrams arrive one by one (2 times dearer)"},
