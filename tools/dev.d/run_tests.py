@@ -164,7 +164,8 @@ def run_tier(tier, full):
     built = time.monotonic()
     say(f"{tier.name}: built in {built - started:.1f} s, running {len(chosen)} tests")
     alone = [t for t in chosen if "alone" in meson_tree.suites(t) or not t["is_parallel"]]
-    together = [t for t in chosen if t not in alone]
+    # The longest first, so that no processor waits for one at the end: what may take long says so by its priority.
+    together = sorted((t for t in chosen if t not in alone), key=lambda t: -t["priority"])
     found = {}
 
     def timed(test):
