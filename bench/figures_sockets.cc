@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -132,6 +133,17 @@ class Bench {
     if (options_.only.empty()) return true;
     for (const std::string& prefix : options_.only) {
       if (name.rfind(prefix, 0) == 0) return true;
+    }
+    return false;
+  }
+
+  // Whether a row may be wanted whose name begins like one of these.
+  bool wanted_any(std::initializer_list<std::string> groups) const {
+    if (options_.only.empty()) return true;
+    for (const std::string& group : groups) {
+      for (const std::string& prefix : options_.only) {
+        if (prefix.rfind(group, 0) == 0 || group.rfind(prefix, 0) == 0) return true;
+      }
     }
     return false;
   }
@@ -265,7 +277,8 @@ void run(Bench& bench) {
   MeshTraffic mix = video;
   mix.mix = true;
 
-  bench.choose_port(video, 0, 0);
+  if (bench.wanted_any({"sockets.plain", "sockets.floor", "sockets.peers32", "sockets.mix"}))
+    bench.choose_port(video, 0, 0);
   bench.cost_row("sockets.plain.1200", 0.15, video, mmsg, Forwarder::kMmsg,
                  plain_load(1, kVideoBytes, 16, false), 1);
   bench.cost_row("sockets.plain.172", 0.04, audio, mmsg, Forwarder::kMmsg,
@@ -277,7 +290,7 @@ void run(Bench& bench) {
   bench.cost_row("sockets.mix", 0.25, mix, mmsg, Forwarder::kMmsg, plain_load(1, kVideoBytes, 16, true), 1);
   MeshTraffic single = video;
   single.run_datagrams = 1;
-  bench.choose_port(single, kPacedPerS, kSleepUs);
+  if (bench.wanted_any({"sockets.paced", "sockets.bundle"})) bench.choose_port(single, kPacedPerS, kSleepUs);
   bench.paced_row("sockets.paced.1200", 0.6, mmsg + ", sleeps 250 us when empty", Pace::kSleep);
   bench.paced_row("sockets.paced.wake.1200", 0.3, mmsg + ", wakes per packet", Pace::kBlock);
   bench.bundle_row("sockets.bundle", 0.2, 0, 0, 0);

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 KEYS = {"name", "value", "unit", "peer", "peer_value", "ratio", "goal", "runs"}
-ROWS = ["sockets.plain.1200", "sockets.mix", "sockets.paced.1200", "sockets.bundle"]
+ROWS = ["sockets.plain.1200", "sockets.paced.1200", "sockets.bundle.wait"]
 
 
 def main():

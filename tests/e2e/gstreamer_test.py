@@ -21,7 +21,7 @@ import lab
 import media
 from lab import Failed, check, say, total, wait_until
 
-SECONDS = int(os.environ.get("TRUNKLINE_E2E_SECONDS", "6"))
+SECONDS = int(os.environ.get("TRUNKLINE_E2E_SECONDS", "5"))
 ONE_WAY_MS = 20
 A, B = "198.18.0.1", "198.18.0.2"
 NODE_A, NODE_B = f"{A}:7000", f"{B}:7000"
