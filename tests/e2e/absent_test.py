@@ -128,7 +128,9 @@ def a_stopped_owner_ends_every_acquire_by_its_deadline():
         check(min(o["elapsed_us"] for o in outcomes) >= DEADLINE_MS * 1000, "an acquire gave up before its deadline")
         check(largest <= limit_us, f"an acquire ended {largest - limit_us} us after its deadline, 1 ms and the hiccup")
         overdue = nodes[0].stats()["mesh"]["acquires_overdue"]
-        check(overdue == 0 or meter.worst_us > TICK_US, f"{overdue} acquires were overdue by the node's own count")
+        # The node knows nothing of hiccups: it counts whatever a descheduled thread made late, and nothing else.
+        late = sum(o["elapsed_us"] >= DEADLINE_MS * 1000 + TICK_US for o in outcomes)
+        check(overdue == late, f"{overdue} acquires were overdue by the node's own count, {late} by the outcomes")
         nodes[1].send(signal.SIGCONT)
 
 
