@@ -15,6 +15,17 @@ bool shell(const std::string& command) {
   return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
 }
 
+// What is left to remove, and by whom: forked children share the names but must not take them away.
+std::string g_left_behind;
+pid_t g_maker = 0;
+
+// Also runs when a failed measurement ends the process by exit().
+void remove_namespaces() {
+  if (g_left_behind.empty() || getpid() != g_maker) return;
+  for (const char* place : {"g", "r", "s"}) shell("ip netns del " + g_left_behind + place);
+  g_left_behind.clear();
+}
+
 }  // namespace
 
 bool VethLab::make(bool black_hole, VethLab& lab, std::string& error) {
@@ -23,6 +34,9 @@ bool VethLab::make(bool black_hole, VethLab& lab, std::string& error) {
     return false;
   }
   lab.prefix_ = "tlbench" + std::to_string(getpid());
+  g_left_behind = lab.prefix_;
+  g_maker = getpid();
+  std::atexit(remove_namespaces);
   const std::string g = lab.prefix_ + "g", r = lab.prefix_ + "r", s = lab.prefix_ + "s";
   const std::string in_g = "ip -n " + g + " ", in_r = "ip -n " + r + " ", in_s = "ip -n " + s + " ";
   const std::initializer_list<std::string> steps = {
@@ -58,8 +72,7 @@ bool VethLab::make(bool black_hole, VethLab& lab, std::string& error) {
 }
 
 VethLab::~VethLab() {
-  if (prefix_.empty()) return;
-  for (const char* place : {"g", "r", "s"}) shell("ip netns del " + prefix_ + place);
+  if (!prefix_.empty()) remove_namespaces();
 }
 
 bool VethLab::enter(Place place) const {
