@@ -59,11 +59,28 @@ struct NodeLimits {
 };
 
 // What the simulator and laboratory demonstrations may take away, one named rule at a time, to show what it
-// is for. Production configuration cannot reach this except with lab = true.
+// is for: `[lab] without = ["deadlines"]`. Production configuration cannot reach this: it needs lab = true.
+// clang-format off
+#define TRUNKLINE_RULES(X)                                                                             \
+  X(negative_answers,  "a peer that lacks the track says so")                                          \
+  X(deadlines,         "an acquire ends by its deadline")                                              \
+  X(own_deadlines,     "each waiter keeps its own deadline, whoever asked first")                      \
+  X(required_settings, "a setting that the wire version requires must be there, and must agree")       \
+  X(versions,          "peers without a wire version in common refuse each other")                     \
+  X(loop_check,        "a request that has passed this node is refused, and passes so many nodes only") \
+  X(media_watchdog,    "media that is said to flow and does not arrive counts as a failure")           \
+  X(ejection,          "a peer that keeps failing is asked last, until a probe succeeds")              \
+  X(retry_budget,      "repeated requests are a small share of first ones")                            \
+  X(shed_expired,      "a request whose budget is over costs no work")                                 \
+  X(epochs,            "what is older than what is known is not believed, nor forwarded")              \
+  X(retry_links,       "a link that went down is tried again")                                         \
+  X(down_keeps_media,  "a link that is down keeps its flows: media that gets through is forwarded")
+// clang-format on
+
 struct Rules {
-  bool negative_answers = true;   // a peer that lacks the track says so
-  bool deadlines = true;          // an acquire ends by its deadline
-  bool required_settings = true;  // a setting the wire version requires must be there, and must agree
+#define X(name, text) bool name = true;
+  TRUNKLINE_RULES(X)
+#undef X
 };
 
 struct AcquireDefaults {

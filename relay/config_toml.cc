@@ -273,15 +273,21 @@ void read_impairment(TomlReader& reader, const toml::table& table, const std::st
 
 void read_without(TomlReader& reader, TomlSection& lab, NodeConfig& config) {
   lab.each("without", [&](const toml::node& rule, const std::string& key) {
-    const Keys rules{"negative_answers", "deadlines", "required_settings"};
+    const Keys rules{
+#define X(name, text) #name,
+        TRUNKLINE_RULES(X)
+#undef X
+    };
     const auto word = rule.value_exact<std::string>();
-    if (word == rules[0]) {
-      config.rules.negative_answers = false;
-    } else if (word == rules[1]) {
-      config.rules.deadlines = false;
-    } else if (word == rules[2]) {
-      config.rules.required_settings = false;
-    } else {
+    bool known = false;
+#define X(name, text)          \
+  if (word == #name) {         \
+    config.rules.name = false; \
+    known = true;              \
+  }
+    TRUNKLINE_RULES(X)
+#undef X
+    if (!known) {
       reader.fail(rule.source(), lab.name(key),
                   "is not the name of a rule" + suggestion(word.value_or(""), rules));
     }

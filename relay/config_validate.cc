@@ -394,9 +394,11 @@ Problem check_impairment(size_t index, const ImpairmentConfig& wire) {
 }
 
 Problem check_laboratory(const NodeConfig& c) {
-  const std::pair<const char*, bool> rules[] = {{"negative_answers", c.rules.negative_answers},
-                                                {"deadlines", c.rules.deadlines},
-                                                {"required_settings", c.rules.required_settings}};
+  const std::pair<const char*, bool> rules[] = {
+#define X(name, text) {#name, c.rules.name},
+      TRUNKLINE_RULES(X)
+#undef X
+  };
   for (const auto& [name, on] : rules) {
     if (on || c.lab) continue;
     return std::string("lab.without names ") + quoted(name) +

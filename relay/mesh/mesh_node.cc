@@ -66,4 +66,23 @@ MeshNode::Usage MeshNode::usage() const {
   return usage;
 }
 
+void MeshNode::inspect(Inspector& inspector) const {
+  const Impl& m = *impl_;
+  for (const mesh::Link& l : m.links) {
+    for (uint32_t a = l.asks.first; a != mesh::kNil; a = m.asks[a].of_link.next) {
+      const mesh::Ask& ask = m.asks[a];
+      if (ask.track == mesh::kNil) continue;
+      if (ask.state == mesh::AskState::kWaiting && ask.sent_session != 0) {
+        inspector.wait({ask.track_id, l.node, 0, false});
+      } else if (ask.state == mesh::AskState::kOk) {
+        const mesh::Track& track = m.tracks[ask.track];
+        inspector.feed({ask.track_id, l.node, ask.generation, track.phase == mesh::Phase::kEstablished, {}});
+      }
+    }
+    for (uint32_t s = l.serves.first; s != mesh::kNil; s = m.serves[s].of_link.next) {
+      inspector.serve({m.serves[s].track, l.node, false});
+    }
+  }
+}
+
 }  // namespace trunkline::relay

@@ -217,6 +217,35 @@ class MeshNode {
   };
   Usage usage() const;
 
+  // What stands between this node and its peers right now, for whoever must see the whole mesh at once: the
+  // simulator's auditor. Visits every record; not for the hot path.
+  struct WaitView {  // a request of ours that has not had its answer
+    core::TrackId track{};
+    core::NodeId on{};
+    uint8_t hop_limit = 0;  // 0: the asked node answers by itself; else it may wait for others
+    bool pending = false;   // it said PENDING
+  };
+  struct FeedView {  // a peer feeds this track here
+    core::TrackId track{};
+    core::NodeId from{};
+    uint64_t generation = 0;
+    bool established = false;              // its media was seen, or it is muted
+    std::span<const core::NodeId> path{};  // from the publisher to `from`; may be empty in a first moment
+  };
+  struct ServeView {  // a peer is fed by us, or waits for us
+    core::TrackId track{};
+    core::NodeId to{};
+    bool waiting = false;  // it has no answer yet: we ask further
+  };
+  class Inspector {
+   public:
+    virtual ~Inspector() = default;
+    virtual void wait(const WaitView&) {}
+    virtual void feed(const FeedView&) {}
+    virtual void serve(const ServeView&) {}
+  };
+  void inspect(Inspector& inspector) const;
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
