@@ -17,39 +17,15 @@
 #include <vector>
 
 #include "core/result.h"
+#include "core/suggest.h"
 #include "core/udp_address.h"
 
 namespace trunkline::relay {
 
-// How many single-character edits (insert, delete, replace) turn `a` into `b` (Levenshtein, one row).
-inline size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-// "; did you mean 'x'?" for the nearest of `known` when it is near: a third of the word may be wrong.
-// Otherwise the whole list, for it is short.
+// "; did you mean 'x'?" for the nearest of `known` when one is near, otherwise the whole list: it is short.
 template <class Words>
 std::string suggestion(std::string_view word, const Words& known) {
-  std::string_view nearest;
-  size_t distance = 1 + std::max<size_t>(2, word.size() / 3);
-  for (const auto& candidate : known) {
-    const size_t d = edit_distance(word, candidate);
-    if (d < distance) {
-      distance = d;
-      nearest = candidate;
-    }
-  }
+  const std::string_view nearest = core::nearest_word(word, known);
   if (!nearest.empty()) return "; did you mean '" + std::string(nearest) + "'?";
   std::string text = "; known here: ";
   std::string_view separator;

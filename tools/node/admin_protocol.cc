@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "tools/suggest.h"
+#include "core/suggest.h"
 
 namespace trunkline::tools {
 namespace {
@@ -25,6 +25,12 @@ struct RpcError {
 
 [[noreturn]] void bad_params(const std::string& text) {
   throw RpcError{kInvalidParams, text};
+}
+
+// " - did you mean 'x'?", or "" when nothing known is near.
+std::string did_you_mean(std::string_view word, std::initializer_list<std::string_view> known) {
+  const std::string_view nearest = core::nearest_word(word, known);
+  return nearest.empty() ? std::string() : " - did you mean '" + std::string(nearest) + "'?";
 }
 
 void check_library(int result, const char* what) {
