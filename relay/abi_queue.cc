@@ -249,6 +249,23 @@ int tl_hint(tl_queue* queue, const uint8_t track[16], uint64_t node_id) {
   return 0;
 }
 
+int tl_drain(tl_queue* queue, int on, uint64_t successor) {
+  if (const int error = check_queue(queue, "tl_drain")) return error;
+  if (on != 0 && on != 1) return abi_error(TL_EINVAL, "tl_drain: on is %d; it must be 0 or 1", on);
+  if (on == 0 && successor != 0)
+    return abi_error(TL_EINVAL,
+                     "tl_drain: a successor is named, and on is 0: who drains no more refers nobody");
+  if (on == 1 && successor == queue->runtime->config().id.value)
+    return abi_error(TL_EINVAL, "tl_drain: successor %llu is this node: name another one, or 0",
+                     static_cast<unsigned long long>(successor));
+  HostCommand* command = claim_command(queue, HostCommandKind::kDrain);
+  if (command == nullptr) return commands_full("tl_drain");
+  command->on = on != 0;
+  command->node = {successor};
+  push_command(queue);
+  return 0;
+}
+
 // ---- events
 
 namespace {

@@ -34,6 +34,7 @@ struct PeerConfig {
   core::NodeId id{};
   std::string name;
   core::UdpAddress address{};  // of the peer's core 0
+  bool serve = true;           // false: its requests are answered UNAUTHORIZED; it may still be asked
 };
 
 struct LocationHint {  // a static directory entry: "node `node` has `track`"

@@ -161,7 +161,7 @@ void read_limits(TomlReader& reader, const toml::table& table, NodeLimits& limit
 // ---- who and what is where
 
 void read_peer(TomlReader& reader, const toml::table& table, const std::string& path, NodeConfig& config) {
-  TomlSection section(reader, table, path, {"id", "name", "address"});
+  TomlSection section(reader, table, path, {"id", "name", "address", "serve"});
   PeerConfig peer;
   section.require("id", "write the peer's node.id");
   section.require("address", "write the peer's node.listen");
@@ -169,6 +169,7 @@ void read_peer(TomlReader& reader, const toml::table& table, const std::string& 
   peer.name = "node-" + std::to_string(peer.id.value);
   section.text("name", peer.name, kMaxNameBytes);
   section.address("address", peer.address, false);
+  section.boolean("serve", peer.serve);
   if (peer.id == config.id) section.fail("id", "is this node's own id");
   for (const PeerConfig& other : config.peers) {
     if (other.id == peer.id)

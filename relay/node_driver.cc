@@ -95,7 +95,7 @@ uint32_t MeshDriver::run_channel(Nanos now, uint16_t queue) {
 
 // Keeps the list of what is live; false for what has ended by itself meanwhile.
 bool MeshDriver::admit(const HostCommand& command, Live& live) {
-  if (command.kind == HostCommandKind::kHint) return true;
+  if (command.kind == HostCommandKind::kHint || command.kind == HostCommandKind::kDrain) return true;
   uint64_t& here = live.by_slot[handle_slot(command.handle)];
   if (command.kind == HostCommandKind::kPublish || command.kind == HostCommandKind::kAcquire) {
     here = command.handle;

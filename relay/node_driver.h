@@ -58,9 +58,10 @@ class MeshDriver final : private MeshSink {
 
   struct Gauges {
     MeshNode::Usage usage{};
+    MeshNode::Draining draining{};
     uint64_t passes_blocked = 0;  // passes that ended early because a core was behind
   };
-  Gauges gauges() const { return {node_.usage(), passes_blocked_}; }
+  Gauges gauges() const { return {node_.usage(), node_.draining(), passes_blocked_}; }
 
  private:
   // What one host queue still has, seen from this side.

@@ -43,8 +43,12 @@ void write_node(JsonWriter& json, const NodeRuntime& node) {
       .number("incarnation", node.incarnation())
       .signed_number("uptime_ms", (monotonic_now() - node.started()).ms())
       .text("version", tl_version())
-      .text("listen", node.listen_address().to_string())
-      .end_object();
+      .text("listen", node.listen_address().to_string());
+  MeshDriver::Gauges gauges;
+  if (node.read_gauges(gauges)) {
+    json.boolean("draining", gauges.draining.on).number("successor", gauges.draining.successor.value);
+  }
+  json.end_object();
 }
 
 void write_core(JsonWriter& json, const DataCore& core) {

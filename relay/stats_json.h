@@ -1,7 +1,9 @@
 // Everything a running node counts, as one JSON object: for tl_stats_json, the admin socket and `trunkline
 // top`.
 //
-//   node       who it is: id, name, cluster, region, colour, incarnation, uptime_ms, version, listen
+//   node       who it is: id, name, cluster, region, colour, incarnation, uptime_ms, version, listen,
+//   draining,
+//              successor (the node that requests are referred to; 0: none)
 //   cores      per data core: port and its counters, counters, drops, conservation
 //   mesh       counters of the mesh state machine
 //   outcomes   per outcome: count, and the time from asking to outcome in microseconds

@@ -52,6 +52,10 @@ LinkStatus MeshNode::link(LinkId link) const {
   return status;
 }
 
+MeshNode::Draining MeshNode::draining() const {
+  return impl_->draining;
+}
+
 MeshNode::Usage MeshNode::usage() const {
   const Impl& m = *impl_;
   Usage usage;

@@ -34,7 +34,7 @@ inline constexpr Nanos kMeshTick = core::from_ms(1);
 // ---- what the host asks for
 // -----------------------------------------------------------------------------------
 
-enum class HostCommandKind : uint8_t { kPublish, kUnpublish, kAcquire, kRelease, kHint };
+enum class HostCommandKind : uint8_t { kPublish, kUnpublish, kAcquire, kRelease, kHint, kDrain };
 
 // From one host queue. `handle` is the host's name for the publication or acquisition: unique per queue while
 // in use.
@@ -55,8 +55,9 @@ struct HostCommand {
   Nanos rendezvous{-1};  // how long to wait for an announcement when nobody has it; < 0: the default
   bool egress = false;   // deliver to a UDP address rather than to the queue
   UdpAddress to{};
-  // kHint: somebody says that `node` has `track`
+  // kHint: somebody says that `node` has `track`. kDrain: `node` is who takes over, 0: nobody is named
   core::NodeId node{};
+  bool on = false;  // kDrain: new requests of peers are answered DRAINING from now on, or no longer
   std::array<uint8_t, kMaxDescriptorBytes> descriptor;
 };
 
@@ -210,6 +211,11 @@ class MeshNode {
   const core::Histogram& acquire_time(Outcome outcome) const;
   uint32_t link_count() const;
   LinkStatus link(LinkId link) const;
+  struct Draining {
+    bool on = false;
+    core::NodeId successor{};  // 0: nobody is named
+  };
+  Draining draining() const;
   // Slabs in use: for leak checks and `stats`.
   struct Usage {
     uint32_t tracks = 0, acquires = 0, requests = 0, publications = 0, subscriptions_up = 0,

@@ -122,6 +122,9 @@ void MeshState::step(Nanos at, const MeshInput& input, MeshSink& to) {
         case HostCommandKind::kHint:
           hint(input.host->track, input.host->node);
           break;
+        case HostCommandKind::kDrain:
+          on_drain(*input.host);
+          break;
       }
       break;
   }
@@ -212,6 +215,16 @@ void MeshState::on_core_event(const CoreEvent& e) {
     case CoreEventKind::kEvidence:
       break;
   }
+}
+
+// What is served goes on; only who asks anew hears of it.
+void MeshState::on_drain(const HostCommand& c) {
+  if (draining.on == c.on && draining.successor == c.node) return;
+  draining = {c.on, c.on ? c.node : core::NodeId{}};
+  if (!c.on) return log(LogLevel::kInfo, "not draining any more: peers are served again");
+  if (c.node.value == 0) return log(LogLevel::kInfo, "draining: new requests of peers are refused");
+  log(LogLevel::kInfo, "draining: new requests of peers are referred to node %llu",
+      static_cast<unsigned long long>(c.node.value));
 }
 
 void MeshState::command(CoreId core, const CoreCommand& c) {

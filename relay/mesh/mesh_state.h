@@ -32,6 +32,7 @@ struct MeshState {
   void command_all(const CoreCommand& c);  // to every data core
   void event(const HostEvent& e);
   void on_core_event(const CoreEvent& e);
+  void on_drain(const HostCommand& c);
   [[gnu::format(printf, 3, 4)]] void log(LogLevel level, const char* format, ...);
   void arm_waiter(uint32_t w, Nanos deadline) { wheel.arm(w, deadline); }
   void arm_track(uint32_t t, Nanos deadline) { wheel.arm(waiters.capacity() + t, deadline); }
@@ -203,6 +204,8 @@ struct MeshState {
   using Descriptor = std::array<uint8_t, kMaxDescriptorBytes>;
   std::unique_ptr<Descriptor[]> published_descriptor;  // by publication
   std::unique_ptr<Descriptor[]> received_descriptor;   // by track
+
+  MeshNode::Draining draining;  // peers' new requests are answered DRAINING, naming the successor
 
   ListHead dirty;    // tracks
   ListHead changes;  // publications

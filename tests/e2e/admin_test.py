@@ -62,12 +62,15 @@ MISTAKES = [
      "no publication has handle 999: it has ended, or it belongs to another method (see list)"),
     (("hint", {"track": "a"}), INVALID_PARAMS, "'node' is missing: the id of the node that is said to have the track"),
     (("hint", {"track": "a", "node": 0}), INVALID_PARAMS, f"'node' must be between 1 and {INT64_MAX}"),
+    (("drain", {"node": 0}), INVALID_PARAMS, f"'node' must be between 1 and {INT64_MAX}"),
+    (("undrain", {"node": 2}), INVALID_PARAMS, "unknown member 'node'"),
 ]
 # What only the library can judge: the code is REFUSED, the text begins with the call and the library's error name.
 REFUSALS = [
     (("publish", {"track": "a", "ingest": "localhost"}), "publish: TL_EINVAL: "),
     (("acquire", {"track": "a", "egress": "127.0.0.1"}), "acquire: TL_EINVAL: "),
     (("publish", {"track": "a", "descriptor": "x" * 513}), "publish: TL_ETOOBIG: "),
+    (("drain", {"node": 1}), "drain: TL_EINVAL: tl_drain: successor 1 is this node"),
 ]
 
 
@@ -111,6 +114,21 @@ def a_request_is_answered_under_its_own_id():
         admin.send_raw(b'{"id":1,"meth')
         admin.send_raw(b'od":"ping"}\n\n{"id":2,"method":"ping"}\n')
         check([admin.read()["id"], admin.read()["id"]] == [1, 2], "two requests, two answers, in order")
+
+
+def a_node_that_drains_says_so():
+    with lab.Lab() as bench:
+        admin = one_node(bench).admin
+
+        def draining():
+            node = admin.call("stats")["node"]
+            return node["draining"], node["successor"]
+        check(draining() == (False, 0), "a node does not drain by itself")
+        for request, wanted in (({"node": 3}, (True, 3)), ({}, (True, 0))):
+            admin.call("drain", **request)
+            wait_until(f"it says {wanted}", 2, lambda: draining() == wanted)
+        admin.call("undrain")
+        wait_until("it is over", 2, lambda: draining() == (False, 0))
 
 
 def a_client_that_leaves_takes_its_handles_along():
@@ -207,6 +225,7 @@ def a_socket_file_that_nobody_serves_is_replaced():
 if __name__ == "__main__":
     lab.trunkline()
     lab.run(every_mistake_is_answered_with_its_text, a_request_is_answered_under_its_own_id,
+            a_node_that_drains_says_so,
             a_client_that_leaves_takes_its_handles_along, a_client_that_never_reads_is_cut_off_and_hurts_nobody,
             one_client_too_many_is_told_so, a_path_that_cannot_be_a_socket_is_said,
             a_socket_file_that_nobody_serves_is_replaced)

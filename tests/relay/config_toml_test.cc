@@ -62,6 +62,7 @@ TEST(ConfigToml, ReadsTheExampleWithEveryKey) {
   EXPECT_EQ(config->find_setting("mtu")->accepted, (std::vector<std::string>{"1500", "1400"}));
   ASSERT_EQ(config->peers.size(), 1u);
   EXPECT_EQ(config->peers[0].name, "nyc-1");
+  EXPECT_TRUE(config->peers[0].serve);
   ASSERT_EQ(config->locations.size(), 1u);
   EXPECT_EQ(config->locations[0].track, track_id("example", "camera/1"));
   ASSERT_EQ(config->ingest.size(), 1u);
@@ -71,6 +72,16 @@ TEST(ConfigToml, ReadsTheExampleWithEveryKey) {
   EXPECT_EQ(config->egress[0].rendezvous, core::from_ms(2'000));
   ASSERT_EQ(config->impairments.size(), 1u);
   EXPECT_DOUBLE_EQ(config->impairments[0].loss, 0.01);
+}
+
+TEST(ConfigToml, APeerIsServedUnlessTheFileSaysOtherwise) {
+  const auto config = parse_config(file_with("",
+                                             "[[peer]]\nid = 2\naddress = \"127.0.0.1:7001\"\nserve = false\n"
+                                             "[[peer]]\nid = 3\naddress = \"127.0.0.1:7002\"\n"),
+                                   "n.toml");
+  ASSERT_TRUE(config) << config.error().text;
+  EXPECT_FALSE(config->peers[0].serve);
+  EXPECT_TRUE(config->peers[1].serve);
 }
 
 // The example says "default 4" and so on: it must not lie when a default changes.
@@ -164,6 +175,8 @@ TEST(ConfigToml, SaysWhatAnAddressLooksLike) {
        "or \"[2001:db8::1]:7000\" (names are not looked up)"},
       {"", "[[peer]]\nid = 2\naddress = \"127.0.0.1:0\"\n",
        "n.toml:13:11: peer[1].address: '127.0.0.1:0' has port 0; write the port to send to"},
+      {"", "[[peer]]\nid = 2\naddress = \"127.0.0.1:7001\"\nserve = \"no\"\n",
+       "n.toml:14:9: peer[1].serve: must be true or false, and is a string"},
       {"", "[[peer]]\nid = 2\naddress = 7001\n",
        "n.toml:13:11: peer[1].address: must be a string with an address, and is an integer"},
   });

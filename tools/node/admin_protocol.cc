@@ -245,6 +245,8 @@ json AdminProtocol::call(ClientId client, const std::string& method, const json&
   if (method == "unpublish") return end(params, true);
   if (method == "release") return end(params, false);
   if (method == "hint") return hint(params);
+  if (method == "drain") return drain(params, true);
+  if (method == "undrain") return drain(params, false);
   allow_only(params, {});
   if (method == "list") return list();
   if (method == "stats") return stats();
@@ -254,9 +256,10 @@ json AdminProtocol::call(ClientId client, const std::string& method, const json&
     tl_describe(node_, text.data(), text.size());
     return {{"text", text.data()}};
   }
-  throw RpcError{kNoMethod, "no method '" + method + "'" +
-                                did_you_mean(method, {"publish", "unpublish", "acquire", "release", "hint",
-                                                      "list", "stats", "describe", "ping"})};
+  throw RpcError{kNoMethod,
+                 "no method '" + method + "'" +
+                     did_you_mean(method, {"publish", "unpublish", "acquire", "release", "hint", "drain",
+                                           "undrain", "list", "stats", "describe", "ping"})};
 }
 
 void AdminProtocol::read_track(const json& params, uint8_t id[16], std::string& name) const {
@@ -342,6 +345,17 @@ json AdminProtocol::hint(const json& params) {
     bad_params("'node' is missing: the id of the node that is said to have the track");
   check_library(tl_hint(queue_, id, static_cast<uint64_t>(number_member(params, "node", 0, 1, INT64_MAX))),
                 "hint");
+  return json::object();
+}
+
+json AdminProtocol::drain(const json& params, bool on) {
+  if (on) {
+    allow_only(params, {"node"});
+  } else {
+    allow_only(params, {});
+  }
+  const auto successor = static_cast<uint64_t>(number_member(params, "node", 0, 1, INT64_MAX));
+  check_library(tl_drain(queue_, on ? 1 : 0, successor), on ? "drain" : "undrain");
   return json::object();
 }
 

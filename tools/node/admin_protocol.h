@@ -7,8 +7,9 @@
 //   acquire      {"track":"room/cam","deadline_ms":1000,"egress":"127.0.0.1:6004"}  ->  {"handle":2}
 //   release      {"handle":2}
 //   hint         {"track":"room/cam","node":2}
-//   list | stats | describe | ping   {}
-//   events       <- {"method":"event","params":{"event":"outcome","handle":2,"outcome":"OK",...}}
+//   drain        {"node":3}                   new requests of peers are referred to node 3; undrain {} ends
+//   it list | stats | describe | ping   {} events       <-
+//   {"method":"event","params":{"event":"outcome","handle":2,"outcome":"OK",...}}
 //
 // A handle belongs to the connection that made it: its events go there, and it is released when the
 // connection ends
@@ -63,6 +64,7 @@ class AdminProtocol {
   nlohmann::json acquire(ClientId client, const nlohmann::json& params);
   nlohmann::json end(const nlohmann::json& params, bool publication);
   nlohmann::json hint(const nlohmann::json& params);
+  nlohmann::json drain(const nlohmann::json& params, bool on);
   nlohmann::json list() const;
   nlohmann::json stats() const;
   void deliver(const tl_event& event);

@@ -164,6 +164,11 @@ TL_API int tl_release(tl_queue* queue, uint64_t handle);
  * wrong. */
 TL_API int tl_hint(tl_queue* queue, const uint8_t track[16], uint64_t node_id);
 
+/* Before a node ends: with `on` 1 new requests of peers are answered DRAINING and referred to the node
+   `successor` (0: to nobody), with 0 they are served again. What is served goes on, and so does everything
+   this node's own hosts ask for. Errors: TL_EINVAL (the node itself as successor), TL_EFULL. */
+TL_API int tl_drain(tl_queue* queue, int on, uint64_t successor);
+
 /* ---- events ---- */
 
 enum {

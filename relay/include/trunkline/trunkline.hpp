@@ -159,6 +159,9 @@ class Queue {
   int hint(const TrackBytes& track, uint64_t node_id) noexcept {
     return tl_hint(queue_, track.data(), node_id);
   }
+  // New requests of peers are referred to `successor` (0: to nobody), until undrain().
+  int drain(uint64_t successor = 0) noexcept { return tl_drain(queue_, 1, successor); }
+  int undrain() noexcept { return tl_drain(queue_, 0, 0); }
 
   // The events that fit, at the front of `room`.
   std::span<Event> events(std::span<Event> room) noexcept {
