@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <span>
 #include <vector>
@@ -18,15 +19,18 @@ class PageSource {
   PageSource(const PageSource&) = delete;
   PageSource& operator=(const PageSource&) = delete;
 
-  // `bytes` bytes, zeroed, aligned to at least 64; empty when there is no more. They stay valid, and stay the
-  // source's, until the source is destroyed.
+  // `bytes` bytes, aligned to at least 64; empty when there is no more. They stay valid, and stay the
+  // source's, until the source is destroyed. Zeroed, unless the source says otherwise.
   virtual std::span<uint8_t> take(size_t bytes) = 0;
 };
 
 // Ordinary memory.
 class HeapPageSource final : public PageSource {
  public:
-  HeapPageSource() = default;
+  // kAsFound: the bytes are whatever their last owner left, and their pages come when they are touched. For
+  // pools that live for a moment and whose buffers are written before they are read.
+  enum class Bytes : uint8_t { kZeroed, kAsFound };
+  explicit HeapPageSource(Bytes bytes = Bytes::kZeroed) : bytes_(bytes) {}
   ~HeapPageSource() override {
     for (uint8_t* block : blocks_) ::operator delete(block, kAlignment);
   }
@@ -35,13 +39,14 @@ class HeapPageSource final : public PageSource {
     if (bytes == 0) return {};
     auto* block = static_cast<uint8_t*>(::operator new(bytes, kAlignment, std::nothrow));
     if (block == nullptr) return {};
-    for (size_t i = 0; i < bytes; ++i) block[i] = 0;  // also makes the pages present
+    if (bytes_ == Bytes::kZeroed) std::memset(block, 0, bytes);  // also makes the pages present
     blocks_.push_back(block);
     return {block, bytes};
   }
 
  private:
   static constexpr std::align_val_t kAlignment{4096};  // the small page of x86-64 and most ARM64
+  Bytes bytes_;
   std::vector<uint8_t*> blocks_;
 };
 

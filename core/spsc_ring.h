@@ -16,14 +16,16 @@
 //   R1 -> A1  the producer's slot writes happen before the consumer reads them
 //   R2 -> A2  the consumer's slot reads happen before the producer reuses the slots
 //
-// Slots are plain T. A checker that wants to see their accesses instantiates the ring with an instrumented T
-// beside its instrumented Sync.
+// Slots are plain T, and those of a plain type are not written before they are used: a ring costs the memory
+// that its busiest moment needed, and making one costs nothing. A checker that wants to see their accesses
+// instantiates the ring with an instrumented T beside its instrumented Sync.
 #pragma once
 
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 #include <type_traits>
 
@@ -38,10 +40,10 @@ class SpscRing {
   static_assert(std::is_nothrow_copy_assignable_v<T> && std::is_nothrow_default_constructible_v<T>);
 
  public:
-  // Contract: `capacity` is a power of two. All of it is usable. Slots start as T{}.
+  // Contract: `capacity` is a power of two. All of it is usable.
   explicit SpscRing(uint32_t capacity) : mask_(capacity - 1) {
     TL_CHECK(std::has_single_bit(capacity));
-    slots_ = std::make_unique<T[]>(capacity);
+    slots_ = make_slots(capacity);
   }
   SpscRing(const SpscRing&) = delete;
   SpscRing& operator=(const SpscRing&) = delete;
@@ -169,7 +171,25 @@ class SpscRing {
   }
 
   // Read by both, written by none after construction.
-  std::unique_ptr<T[]> slots_;
+  struct FreeSlots {
+    uint32_t made;  // by constructor: those of a plain T are not
+    void operator()(T* slots) const noexcept {
+      std::destroy_n(slots, made);
+      ::operator delete (slots, std::align_val_t{kAlign});
+    }
+  };
+  using Slots = std::unique_ptr<T[], FreeSlots>;
+  static constexpr size_t kAlign = std::max(alignof(T), kCacheLine);
+  // Memory from operator new holds objects of such a type as soon as they are assigned to (implicit-lifetime
+  // types, C++20 [intro.object]).
+  static constexpr bool kPlain = std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>;
+  static Slots make_slots(uint32_t capacity) {
+    auto* slots = static_cast<T*>(::operator new (capacity * sizeof(T), std::align_val_t{kAlign}));
+    if constexpr (!kPlain) std::uninitialized_value_construct_n(slots, capacity);
+    return Slots(slots, {kPlain ? 0 : capacity});
+  }
+
+  Slots slots_;
   const uint32_t mask_;
   // Written by the producer.
   alignas(kSharingDistance) Word tail_{0};

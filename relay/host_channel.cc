@@ -18,7 +18,7 @@ HostChannel::HostChannel(uint32_t index, uint32_t command_depth, uint32_t handle
     : commands(std::bit_ceil(command_depth)),
       handles(handle_count),
       index_(index),
-      slots_(size_t{2} * handle_count),
+      slots_(size_t{2} * handle_count, Contents::kUnwritten),  // I2: written before they are read
       numbers_(std::bit_ceil(2 * handle_count)),
       notices_(kNotices) {}
 

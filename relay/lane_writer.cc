@@ -23,7 +23,7 @@ LaneWriter::LaneWriter(const NodeConfig& config, CoreId core, SessionTable& sess
       transmitter_(transmitter),
       accounting_(accounting),
       streams_(size_t{sessions.links()} * kStreamsPerLink),
-      active_(size_t{sessions.links()} * kStreamsPerLink) {}
+      active_(size_t{sessions.links()} * kStreamsPerLink, Contents::kUnwritten) {}
 
 void LaneWriter::set_endpoint(uint16_t family, uint16_t endpoint) noexcept {
   endpoints_[family == 6 ? 1 : 0] = endpoint;

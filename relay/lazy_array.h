@@ -5,6 +5,9 @@
 // exactly that: large blocks come untouched from the system, already zero. So an element type must mean
 // "unused" by all bits zero, and need neither constructor nor destructor.
 //
+// Where every element is written before it is read, kUnwritten leaves out even the zeros: memory that an
+// earlier node gave back is then taken over as it is.
+//
 // One allocation, in the constructor; none later. Owned and used by one thread.
 #pragma once
 
@@ -17,14 +20,17 @@
 
 namespace trunkline::relay {
 
+enum class Contents : uint8_t { kZero, kUnwritten };
+
 template <class T>
 class LazyArray {
   static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
 
  public:
   // Contract: there is memory for it (the process ends otherwise: nothing has started yet).
-  explicit LazyArray(std::size_t size) : size_(size) {
-    block_ = std::calloc(1, (size == 0 ? 1 : size) * sizeof(T) + kAlign);
+  explicit LazyArray(std::size_t size, Contents contents = Contents::kZero) : size_(size) {
+    const std::size_t bytes = (size == 0 ? 1 : size) * sizeof(T) + kAlign;
+    block_ = contents == Contents::kZero ? std::calloc(1, bytes) : std::malloc(bytes);
     TL_CHECK(block_ != nullptr);
     const auto address = reinterpret_cast<std::uintptr_t>(block_);
     items_ = reinterpret_cast<T*>((address + kAlign - 1) & ~(kAlign - 1));

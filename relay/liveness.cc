@@ -24,7 +24,7 @@ Liveness::Liveness(const NodeConfig& config, CoreId core, SessionTable& sessions
       events_(events),
       accounting_(accounting),
       links_(sessions.links()),
-      reports_(sessions.slots()) {}
+      reports_(sessions.slots(), Contents::kUnwritten) {}
 
 bool Liveness::set_pace(const LinkPace& pace) noexcept {
   if (pace.link >= links_.size() || pace.heartbeat_interval.ns <= 0) return false;

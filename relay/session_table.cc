@@ -11,7 +11,7 @@ SessionTable::SessionTable(uint32_t max_peers, CoreId core, Crypto& crypto)
       crypto_(crypto),
       sessions_(std::min(2 * max_peers, kMaxSessions)),
       active_(max_peers),
-      windows_(sessions_.size() * core::kMaxCores) {
+      windows_(sessions_.size() * core::kMaxCores, Contents::kUnwritten) {  // install() begins each anew
   cryptos_.reserve(sessions_.size());
   for (uint32_t i = 0; i < sessions_.size(); ++i) cryptos_.push_back(crypto.make_session());
 }

@@ -14,7 +14,6 @@ Taps::Taps(const NodeConfig& config, io::Port& port, FlowTable& flows)
       port_(port),
       flows_(flows),
       bucket_mask_(std::bit_ceil(std::max(config.limits.max_egress_per_core, 1u)) - 1),
-      endpoints_(65'536),
       egress_(std::min(config.limits.max_egress_per_core, 65'535u)),
       buckets_(bucket_mask_ + 1u) {}
 
@@ -22,7 +21,7 @@ core::Result<UdpAddress> Taps::open_ingest(const IngestOpen& open) {
   if (!flows_.is_open(open.flow)) return core::Error{0, "ingest tap of a track that is not published"};
   close_ingest(open.flow);
   uint32_t number = kUnopened;
-  for (uint32_t i = 0; i < endpoints_seen_ && number == kUnopened; ++i) {
+  for (uint32_t i = 0; i < endpoints_.size() && number == kUnopened; ++i) {
     const Endpoint& e = endpoints_[i];
     if (e.use == EndpointUse::kNone && e.was_tap && e.listen == open.listen) number = i;
   }
@@ -30,10 +29,8 @@ core::Result<UdpAddress> Taps::open_ingest(const IngestOpen& open) {
     const core::Result<uint16_t> opened = port_.open_endpoint({.bind = open.listen});
     if (!opened) return opened.error();
     number = *opened;
-    endpoints_seen_ = std::max(endpoints_seen_, number + 1);
   }
-  endpoints_[number] = {
-      .use = EndpointUse::kIngest, .was_tap = true, .flow = open.flow, .listen = open.listen};
+  known(number) = {.use = EndpointUse::kIngest, .was_tap = true, .flow = open.flow, .listen = open.listen};
   FlowDetail& detail = flows_.detail(open.flow);
   detail.has_tap = true;
   detail.tap_endpoint = static_cast<uint16_t>(number);
@@ -51,19 +48,18 @@ void Taps::close_ingest(FlowId flow) noexcept {
 }
 
 core::Result<uint16_t> Taps::egress_endpoint(uint16_t family) {
-  uint32_t& known = egress_endpoints_[family == 6 ? 1 : 0];
-  if (known == kUnopened) {
+  uint32_t& opened_before = egress_endpoints_[family == 6 ? 1 : 0];
+  if (opened_before == kUnopened) {
     UdpAddress bind{};
     if (listen_.family == family) bind = listen_;
     bind.family = family;
     bind.port = 0;
     const core::Result<uint16_t> opened = port_.open_endpoint({.bind = bind});
     if (!opened) return opened.error();
-    known = *opened;
-    endpoints_seen_ = std::max(endpoints_seen_, known + 1);
-    endpoints_[known].use = EndpointUse::kEgress;
+    opened_before = *opened;
+    known(opened_before).use = EndpointUse::kEgress;
   }
-  return static_cast<uint16_t>(known);
+  return static_cast<uint16_t>(opened_before);
 }
 
 core::Result<void> Taps::open_egress(const EgressOpen& open) {

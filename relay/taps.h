@@ -11,6 +11,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "core/result.h"
 #include "io/port.h"
@@ -44,8 +45,11 @@ class Taps {
  public:
   Taps(const NodeConfig& config, io::Port& port, FlowTable& flows);
 
-  void use_for_mesh(uint16_t endpoint) noexcept { endpoints_[endpoint].use = EndpointUse::kMesh; }
-  const Endpoint& endpoint(uint16_t number) const noexcept { return endpoints_[number]; }
+  void use_for_mesh(uint16_t endpoint) { known(endpoint).use = EndpointUse::kMesh; }
+  // One that is for nothing, where the port has more than are known here.
+  const Endpoint& endpoint(uint16_t number) const noexcept {
+    return number < endpoints_.size() ? endpoints_[number] : kUnused;
+  }
 
   core::Result<UdpAddress> open_ingest(const IngestOpen& open);
   void close_ingest(FlowId flow) noexcept;
@@ -63,6 +67,10 @@ class Taps {
 
  private:
   core::Result<uint16_t> egress_endpoint(uint16_t family);
+  Endpoint& known(uint32_t number) {
+    if (number >= endpoints_.size()) endpoints_.resize(number + 1, kUnused);
+    return endpoints_[number];
+  }
   uint32_t bucket_of(const UdpAddress& address) const noexcept {
     return static_cast<uint32_t>(address.hash()) & bucket_mask_;
   }
@@ -71,8 +79,8 @@ class Taps {
   io::Port& port_;
   FlowTable& flows_;
   uint32_t bucket_mask_;
-  LazyArray<Endpoint> endpoints_;  // by the port's number, all 16 bits of it
-  uint32_t endpoints_seen_ = 0;
+  static constexpr Endpoint kUnused{};
+  std::vector<Endpoint> endpoints_;  // by the port's number; grows when one is opened
   LazyArray<Egress> egress_;
   LazyArray<uint16_t> buckets_;
   uint32_t egress_endpoints_[2] = {kUnopened, kUnopened};

@@ -21,11 +21,11 @@ Transmitter::Transmitter(uint32_t buffers, core::PageSource& pages, io::Port& po
     : pool_(buffers, kRunBufferBytes, pages),
       port_(port),
       accounting_(accounting),
-      runs_(kMaxRuns),
-      sorted_(kMaxRuns),
-      infos_(kMaxRuns),
-      order_(kMaxRuns),
-      notes_(size_t{buffers} * kMaxNotes) {
+      runs_(kMaxRuns, Contents::kUnwritten),
+      sorted_(kMaxRuns, Contents::kUnwritten),
+      infos_(kMaxRuns, Contents::kUnwritten),
+      order_(kMaxRuns, Contents::kUnwritten),
+      notes_(size_t{buffers} * kMaxNotes, Contents::kUnwritten) {
   for (uint32_t c = 0; c < 4; ++c) {
     reserve_[c] = kReserveDivisor[c] == 0 ? 0 : buffers / kReserveDivisor[c];
   }

@@ -81,7 +81,7 @@ class SimNode {
   Trace& trace_;
   core::Rng rng_;
   relay::ModelCrypto crypto_;
-  core::HeapPageSource pages_;
+  core::HeapPageSource pages_{core::HeapPageSource::Bytes::kAsFound};
   io::SimPort port_;
   relay::NodeRings rings_;
   relay::MeshNode mesh_;
