@@ -14,8 +14,10 @@
 // Owner: MeshNode. Memory: about 4 KiB and the control stream's windows.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
+#include <vector>
 
 #include "relay/crypto.h"
 #include "relay/mesh/control_stream.h"
@@ -128,6 +130,58 @@ struct Link {
   uint32_t news_location = kNil, news_hint = kNil;
 
   bool can_ask() const { return alive && !incompatible; }
+};
+
+// All links, and which of them a step has to look at: those that somebody could have changed, because he got
+// them for writing, and those whose time has come. So a step costs what it touches, not what there is;
+// reading goes through a const reference and costs nothing.
+class Links {
+ public:
+  void reserve(size_t n) {
+    links_.reserve(n);
+    due_.reserve(n);
+    touched_.resize(n / 64 + 1);
+  }
+  Link& emplace_back(uint32_t window) {
+    due_.push_back(Nanos{0});
+    return links_.emplace_back(window);
+  }
+  size_t size() const { return links_.size(); }
+  Link& operator[](size_t i) {
+    touch(i);
+    return links_[i];
+  }
+  const Link& operator[](size_t i) const { return links_[i]; }
+  auto begin() {
+    for (size_t i = 0; i < size(); ++i) touch(i);
+    return links_.begin();
+  }
+  auto end() { return links_.end(); }
+  auto begin() const { return links_.begin(); }
+  auto end() const { return links_.end(); }
+
+  // ---- for the step
+  bool touched(size_t i) const { return (touched_[i / 64] >> i % 64 & 1) != 0; }
+  void touch_due(Nanos now) {
+    for (size_t i = 0; i < due_.size(); ++i) {
+      if (due_[i] <= now) touch(i);
+    }
+  }
+  // When link `i` must be looked at again if nobody touches it.
+  void set_due(size_t i, Nanos due) { due_[i] = due; }
+  void untouch_all() { std::fill(touched_.begin(), touched_.end(), 0); }
+  Nanos earliest() const {
+    Nanos earliest = core::kNever;
+    for (const Nanos due : due_) earliest = std::min(earliest, due);
+    return earliest;
+  }
+
+ private:
+  void touch(size_t i) { touched_[i / 64] |= uint64_t{1} << i % 64; }
+
+  std::vector<Link> links_;
+  std::vector<Nanos> due_;
+  std::vector<uint64_t> touched_;  // one bit each
 };
 
 }  // namespace trunkline::relay::mesh

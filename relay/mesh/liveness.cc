@@ -15,10 +15,9 @@
 namespace trunkline::relay::mesh {
 
 Link* MeshState::find_link(core::NodeId node) {
-  for (Link& l : links) {
-    if (l.node == node) return &l;
-  }
-  return nullptr;
+  const Links& all = links;
+  const auto at = std::find_if(all.begin(), all.end(), [&](const Link& l) { return l.node == node; });
+  return at == all.end() ? nullptr : &links[at->id];
 }
 
 void MeshState::on_evidence(const CoreEvent& e) {

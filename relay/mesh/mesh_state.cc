@@ -133,11 +133,13 @@ void MeshState::step(Nanos at, const MeshInput& input, MeshSink& to) {
 }
 
 void MeshState::work() {
+  const auto n = static_cast<uint32_t>(links.size());
   expire_timers();
-  for (Link& l : links) {
-    if (!room()) break;
-    if (link_deadline(l) <= now) link_timer(l);
-    sweep(l);
+  links.touch_due(now);
+  for (uint32_t i = 0; i < n && room(); ++i) {
+    if (!links.touched(i)) continue;
+    if (link_deadline(links[i]) <= now) link_timer(links[i]);
+    sweep(links[i]);
   }
   while (!dirty.empty() && room()) {
     const uint32_t t = List<&Track::dirty>::pop_front(tracks, dirty);
@@ -145,12 +147,25 @@ void MeshState::work() {
     visit(t);
   }
   // Round robin, so that one peer with much to hear does not keep the others waiting.
-  const auto n = static_cast<uint32_t>(links.size());
-  for (uint32_t i = 0; i < n && room(); ++i) pump(links[(pump_from + i) % n]);
+  for (uint32_t i = 0, at = pump_from; i < n && room(); ++i, at = at + 1 == n ? 0 : at + 1) {
+    if (links.touched(at)) pump(links[at]);
+  }
   if (n > 0) pump_from = (pump_from + 1) % n;
+  plan();
+}
 
-  more = more || !dirty.empty() || wheel.next_deadline() <= now;
-  for (const Link& l : links) more = more || has_work(l);
+// What is left, and when to come back for it.
+void MeshState::plan() {
+  const Nanos timers = wheel.next_deadline();
+  more = more || !dirty.empty() || timers <= now;
+  for (uint32_t i = 0; i < links.size(); ++i) {
+    if (!links.touched(i)) continue;
+    const Link& l = links[i];
+    more = more || has_work(l);
+    links.set_due(i, std::min(link_deadline(l), flush_deadline(l)));
+  }
+  if (!more) links.untouch_all();  // otherwise the next step goes on with them
+  next_step = more ? now : std::min(timers, links.earliest());
 }
 
 void MeshState::expire_timers() {
@@ -174,16 +189,6 @@ void MeshState::expire_timers() {
     }
     if (n < due.size()) break;
   }
-}
-
-Nanos MeshState::next_deadline() const {
-  if (more) return now;
-  Nanos earliest = wheel.next_deadline();
-  for (const Link& l : links) {
-    earliest = std::min(earliest, link_deadline(l));
-    earliest = std::min(earliest, flush_deadline(l));
-  }
-  return earliest;
 }
 
 void MeshState::on_core_event(const CoreEvent& e) {

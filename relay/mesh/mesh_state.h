@@ -21,10 +21,11 @@ struct MeshState {
             core::Rng& random, Crypto& crypto_suite);
 
   void step(Nanos at, const MeshInput& input, MeshSink& to);
-  Nanos next_deadline() const;
+  Nanos next_deadline() const { return next_step; }
 
   // ---- mesh_state.cc: the step, its budget, timers
   void work();
+  void plan();
   void expire_timers();
   bool room() const { return outputs_left >= kReserve && units_left > 0; }
   void spend() { units_left -= units_left > 0 ? 1 : 0; }
@@ -196,7 +197,7 @@ struct MeshState {
   core::BoundedTable<> track_table;
   core::BoundedTable<> handle_table;
   core::TimerWheel wheel;
-  std::vector<Link> links;
+  Links links;
   std::unique_ptr<Handshake> stranger;  // reads msg1 before it is known whose it is
   std::array<std::vector<uint16_t>, core::kMaxCores> free_egress;
   std::array<uint32_t, core::kMaxCores> outputs_used{};
@@ -227,6 +228,7 @@ struct MeshState {
   uint32_t outputs_left = 0;
   uint32_t units_left = 0;
   bool more = false;  // work is left
+  Nanos next_step{};  // when the next step is due, as the last one left things
 };
 
 uint32_t outcome_index(Outcome outcome);  // its place in TRUNKLINE_OUTCOMES
