@@ -80,6 +80,10 @@ struct EndpointOptions {
   uint32_t receive_buffer_bytes = 4u << 20;  // asked of the socket; what the kernel gave is in describe()
   uint32_t send_buffer_bytes = 4u << 20;
   bool gro = true;  // receive runs as slabs where the kernel can
+  // How long open_endpoint() may wait for an address that is in use. The kernel lets go of an io_uring's
+  // sockets some milliseconds after the process that had them: whoever takes its place at once needs
+  // patience.
+  core::Nanos patience{};
 };
 
 enum class SleepUntil : uint8_t {

@@ -22,6 +22,8 @@ using core::Error;
 using core::Result;
 using core::UdpAddress;
 
+constexpr core::Nanos kBindPause = core::from_ms(5);  // between two tries for an address in use
+
 bool set_option(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
@@ -151,7 +153,12 @@ Result<UdpSocket> open_udp_socket(const EndpointOptions& options, SocketMode mod
   socket.gso = getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &segment_size) == 0;
 
   SocketAddress address;
-  if (::bind(fd, &address.base, to_socket_address(wanted, address)) != 0) return refusal(wanted, errno);
+  const socklen_t length = to_socket_address(wanted, address);
+  int64_t tries = 1 + options.patience.ns / kBindPause.ns;
+  while (::bind(fd, &address.base, length) != 0) {
+    if (errno != EADDRINUSE || --tries <= 0) return refusal(wanted, errno);
+    ::usleep(static_cast<useconds_t>(kBindPause.us()));
+  }
   socklen_t size = sizeof address;
   if (getsockname(fd, &address.base, &size) != 0) return refusal(wanted, errno);
   from_socket_address(address, socket.address);

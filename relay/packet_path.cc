@@ -16,6 +16,10 @@
 
 namespace trunkline::relay {
 
+// A node that is started again at once finds the address held by the io_uring of the one before it, for some
+// milliseconds after that process has ended.
+constexpr Nanos kAddressFree = core::from_ms(500);
+
 PacketPath::PacketPath(const NodeConfig& config, CoreId core, io::Port& port, Crypto& crypto,
                        core::PageSource& pages, CoreRings& rings)
     : core_(core),
@@ -36,7 +40,7 @@ PacketPath::~PacketPath() {
 }
 
 core::Result<UdpAddress> PacketPath::open_mesh(const UdpAddress& listen) {
-  const core::Result<uint16_t> endpoint = port_.open_endpoint({.bind = listen});
+  const core::Result<uint16_t> endpoint = port_.open_endpoint({.bind = listen, .patience = kAddressFree});
   if (!endpoint) return endpoint.error();
   attach_mesh(*endpoint);
   return port_.endpoint_address(*endpoint);

@@ -354,6 +354,32 @@ TEST_P(PortConformance, RefusesAnAddressInUseAndSaysWhatToDo) {
   EXPECT_NE(second.error().text.find("ss -ulpn"), std::string::npos) << second.error().text;
 }
 
+TEST_P(PortConformance, WaitsForAnAddressInUseNoLongerThanItIsToldTo) {
+  open(*a_, loopback4());
+  EndpointOptions options;
+  options.bind = a_->endpoint_address(0);
+  options.patience = core::from_ms(50);
+  const Nanos start = clock_now();
+  EXPECT_FALSE(b_->open_endpoint(options).has_value());
+  EXPECT_LT(clock_now() - start, core::from_ms(1000));
+}
+
+TEST_P(PortConformance, TakesAnAddressThatIsGivenUpWhileItWaits) {
+  EndpointOptions options;
+  options.bind = loopback4();
+  auto holder = open_udp_socket(options);
+  ASSERT_TRUE(holder.has_value()) << holder.error().text;
+  options.bind = holder->address;
+  options.patience = core::from_s(10);
+  std::thread giving_up([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    holder->fd.reset();
+  });
+  const auto endpoint = a_->open_endpoint(options);
+  giving_up.join();
+  EXPECT_TRUE(endpoint.has_value()) << endpoint.error().text;
+}
+
 TEST_P(PortConformance, FreesItsAddressWhenItGoes) {
   open(*b_, loopback4());
   EndpointOptions options;
