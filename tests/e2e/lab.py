@@ -181,6 +181,9 @@ class Admin:
     def close(self):
         self._socket.close()
 
+    def fileno(self):
+        return self._socket.fileno()
+
     def send_raw(self, data):
         self._socket.sendall(data)
 
@@ -194,6 +197,18 @@ class Admin:
             self._pending += more
         line, _, self._pending = self._pending.partition(b"\n")
         return json.loads(line)
+
+    def arrived(self):
+        """Every message that is here already, without waiting; for those who ask() and never read()."""
+        self._socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                more = self._socket.recv(1 << 18)
+                check(more, "the node closed its admin connection")
+                self._pending += more
+        self._socket.settimeout(10)
+        *lines, self._pending = self._pending.split(b"\n")
+        return [json.loads(line) for line in lines]
 
     def ask(self, method, **params):
         """Sends a request and returns its id; several may be on their way."""
