@@ -75,7 +75,12 @@ struct NodeLimits {
   X(shed_expired,      "a request whose budget is over costs no work")                                 \
   X(epochs,            "what is older than what is known is not believed, nor forwarded")              \
   X(retry_links,       "a link that went down is tried again")                                         \
-  X(down_keeps_media,  "a link that is down keeps its flows: media that gets through is forwarded")
+  X(down_keeps_media,  "a link that is down keeps its flows: media that gets through is forwarded")     \
+  X(no_self_fencing,   "a node that loses all its links goes on serving what it publishes")            \
+  X(never_blocks,      "nobody waits for a peer: a node that connects to one serves the others")       \
+  X(peer_locations,    "peers say what they publish and are asked: no directory has to be there")      \
+  X(rtt_timers,        "an attempt waits as long as its round trip takes, and a late answer counts")   \
+  X(clock_set_back,    "a node whose clock was set back raises its incarnation above the known one")
 // clang-format on
 
 struct Rules {

@@ -9,14 +9,25 @@
 
 namespace trunkline::relay {
 
+namespace {
+
+constexpr Nanos kConnect = core::from_s(1);  // the naive variant's patience with a peer that does not answer
+
+}  // namespace
+
 MeshDriver::MeshDriver(const NodeConfig& config, MeshNode& node, NodeRings& rings)
-    : node_(node), rings_(rings), static_(config, static_cast<uint16_t>(config.host_queues)) {
+    : node_(node),
+      rings_(rings),
+      static_(config, static_cast<uint16_t>(config.host_queues)),
+      never_blocks_(config.rules.never_blocks) {
   for (const auto& channel : rings.channels) live_.push_back(std::make_unique<Live>(channel->handles.size()));
 }
 
 uint32_t MeshDriver::run_once(Nanos now) {
   now_ = now;
   blocked_ = false;
+  if (!never_blocks_ && connecting(now)) return 0;
+  connecting_until_ = Nanos{0};
   uint32_t done = run_timers(now);
   for (const auto& core : rings_.cores) done += run_core(now, *core);
   for (uint16_t queue = 0; queue < rings_.channels.size(); ++queue) done += run_channel(now, queue);
@@ -26,6 +37,14 @@ uint32_t MeshDriver::run_once(Nanos now) {
 }
 
 // ---- inputs
+
+// Without never_blocks: msg1 is a call that returns with the peer's answer, or after kConnect.
+bool MeshDriver::connecting(Nanos now) const {
+  if (now >= connecting_until_) return false;
+  const auto& frames = rings_.cores[0]->frames_out.peek(kBurst);
+  return std::none_of(frames.begin(), frames.end(),
+                      [](const Frame& frame) { return frame.kind == FrameKind::kHandshake; });
+}
 
 bool MeshDriver::has_room() const {
   const auto room = [](const auto& ring) { return ring.free_approx() >= MeshNode::kMaxOutputs; };
@@ -143,6 +162,7 @@ uint32_t MeshDriver::run_static(Nanos now) {
 
 bool MeshDriver::has_input() const {
   if (blocked_) return false;
+  if (!never_blocks_ && connecting_until_.ns != 0) return !connecting(now_);
   for (const auto& core : rings_.cores) {
     if (core->events.size_approx() != 0 || core->frames_out.size_approx() != 0) return true;
   }
@@ -157,6 +177,7 @@ bool MeshDriver::has_input() const {
 Nanos MeshDriver::next_deadline() const {
   // Without room nothing can be done earlier, however due it is.
   if (blocked_) return now_ + kBlockedRetry;
+  if (connecting_until_ > now_) return connecting_until_;
   const Nanos due = std::min(node_.next_deadline(), static_.next_due());
   return shutting_down_ ? std::min(due, now_ + kBlockedRetry) : due;
 }
@@ -212,6 +233,8 @@ void MeshDriver::handshake(const UdpAddress& to, std::span<const uint8_t> datagr
   header.kind = FrameKind::kHandshake;
   header.address = to;
   send(header, datagram);
+  if (never_blocks_ || decode_header(datagram.data()).type != DatagramType::kHandshake1) return;
+  connecting_until_ = now_ + kConnect;
 }
 
 void MeshDriver::event(const HostEvent& event) {

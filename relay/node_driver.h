@@ -73,6 +73,7 @@ class MeshDriver final : private MeshSink {
     uint32_t sweep = 0;
   };
 
+  bool connecting(Nanos now) const;
   bool has_room() const;
   bool step(Nanos now, const MeshInput& input);
   uint32_t run_timers(Nanos now);
@@ -96,6 +97,8 @@ class MeshDriver final : private MeshSink {
   std::vector<std::unique_ptr<Live>> live_;
   Touched touched_;
   Nanos now_{};
+  const bool never_blocks_;    // rules.never_blocks: off in a naive variant only
+  Nanos connecting_until_{0};  //   which does nothing else until a peer has answered its msg1
   bool blocked_ = false;
   bool shutting_down_ = false;
   uint64_t passes_blocked_ = 0;

@@ -57,6 +57,9 @@ void MeshState::on_acquire(const HostCommand& c) {
   waiter.rendezvous_until = std::min(waiter.deadline, c.submitted + rendezvous);
   waiter.egress = c.egress;
   waiter.to = c.to;
+  if (!config.rules.own_deadlines && !track.waiters.empty()) {
+    waiter.deadline = std::max(waiter.deadline, waiters[track.waiters.first].deadline);
+  }
   List<&Waiter::of_track>::push_back(waiters, track.waiters, w);
   ++track.pending;
   track.search_deadline = std::max(track.search_deadline, waiter.deadline);

@@ -118,6 +118,7 @@ void MeshState::handshake_timer(Link& l) {
   // Up to a quarter sooner: nodes that started together do not stay in step.
   const auto quarter = static_cast<uint64_t>(l.retry_interval.ns / 4);
   l.retry_at = now + l.retry_interval - core::from_ns(static_cast<int64_t>(rng.below(quarter + 1)));
+  if (!config.rules.retry_links) l.retry_at = core::kNever;
 }
 
 void MeshState::on_msg2(const Frame& frame) {
@@ -282,12 +283,13 @@ void MeshState::refused(Link& l, const Refusal& refusal) {
     uint64_t remembered = 0;
     const std::string_view text = refusal.theirs.view();
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), remembered);
-    if (parsed.ec == std::errc{} && remembered >= incarnation && remembered < kLargestIncarnation) {
+    if (config.rules.clock_set_back && parsed.ec == std::errc{} && remembered >= incarnation &&
+        remembered < kLargestIncarnation) {
       incarnation = remembered + 1;
       log(LogLevel::kWarn, "incarnation raised to %llu: node %llu remembers a later start of this node",
           static_cast<unsigned long long>(incarnation), static_cast<unsigned long long>(l.node.value));
     }
-    l.retry_at = now;
+    l.retry_at = config.rules.clock_set_back ? now : now + kLongestRetry;
     return;
   }
   const std::array<char, 192> text = refusal.text();

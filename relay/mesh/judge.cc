@@ -73,14 +73,16 @@ uint8_t common_version(const Hello& mine, const Hello& theirs) noexcept {
 
 std::optional<Refusal> judge(const Hello& mine, const Hello& theirs, const Rules& rules) noexcept {
   const uint8_t version = common_version(mine, theirs);
-  if (version == 0) return Refusal{RefusalCode::kVersion, "wire version", versions(mine), versions(theirs)};
+  if (version == 0 && rules.versions) {
+    return Refusal{RefusalCode::kVersion, "wire version", versions(mine), versions(theirs)};
+  }
   if (mine.cluster != theirs.cluster) {
     return Refusal{RefusalCode::kCluster, "cluster", mine.cluster, theirs.cluster};
   }
   if (auto refusal = judge_features(mine, theirs)) return refusal;
   const uint64_t my_schema = mine.fingerprints[version];
   const uint64_t their_schema = theirs.fingerprints[version];
-  if (my_schema != their_schema || my_schema == 0) {
+  if ((my_schema != their_schema || my_schema == 0) && rules.versions) {
     return Refusal{RefusalCode::kSchema, format("schema of wire version %u", unsigned{version}),
                    format("%016" PRIx64, my_schema), format("%016" PRIx64, their_schema)};
   }

@@ -48,7 +48,7 @@ void MeshState::heard(Link& l, Nanos at) {
     return;
   }
   if (l.missed && now - l.heard < config.link.heartbeat) pace(l, false);
-  if (!l.alive && now - l.heard < config.link.down_after) {
+  if (!l.alive && config.rules.retry_links && now - l.heard < config.link.down_after) {
     set_alive(l, true);
     link_news(l);
   }
@@ -67,11 +67,22 @@ void MeshState::set_alive(Link& l, bool alive) {
     log(LogLevel::kWarn, "link to node %llu is down: %s", static_cast<unsigned long long>(l.node.value),
         l.deaf ? "it does not hear this node" : "nothing heard");
     l.retry_interval = Nanos{0};
-    l.retry_at = now;
+    l.retry_at = config.rules.retry_links ? now : core::kNever;
     pace(l, true);
     link_news(l);
+    if (!config.rules.no_self_fencing) fence_self();
   }
   show_state(l);
+}
+
+// Without no_self_fencing only: what is published here goes (as much as one step holds) when no link is left.
+void MeshState::fence_self() {
+  if (std::any_of(links.begin(), links.end(), [](const Link& l) { return l.alive; })) return;
+  uint32_t next = kNil;
+  for (uint32_t p = changes.first; p != kNil && room(); p = next) {
+    next = publications[p].changes.next;
+    if (publications[p].state == PublicationState::kLive) end_publication(p);
+  }
 }
 
 void MeshState::show_state(Link& l) {

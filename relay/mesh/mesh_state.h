@@ -66,6 +66,7 @@ struct MeshState {
   void link_timer(Link& l);
   Nanos link_deadline(const Link& l) const;
   void set_alive(Link& l, bool alive);
+  void fence_self();
   void show_state(Link& l);
   void pace(Link& l, bool fast);
   Link* find_link(core::NodeId node);
@@ -103,6 +104,7 @@ struct MeshState {
   // ---- publish.cc
   void on_publish(const HostCommand& c);
   void on_unpublish(const HostCommand& c);
+  void end_publication(uint32_t p);
   void go_live(uint32_t p);
   void publish_failed(const HostCommand& c, const char* text);
   void close_publication(uint32_t p);

@@ -136,8 +136,11 @@ void MeshState::go_live(uint32_t p) {
 
 void MeshState::on_unpublish(const HostCommand& c) {
   const auto found = handle_table.find(handle_key(kPublicationHandle, c.queue, c.handle));
-  if (!found) return;  // ended before the host's word arrived
-  const uint32_t p = *found;
+  if (found) end_publication(*found);  // else it ended before the host's word arrived
+}
+
+// The host hears kUnpublished; a tombstone stays.
+void MeshState::end_publication(uint32_t p) {
   Publication& publication = publications[p];
   HostEvent e;
   e.kind = HostEventKind::kUnpublished;

@@ -1,6 +1,6 @@
-// The simulator as a test: thousands of seeds without a violation, every run repeatable, and the replayed
-// outage, which must pass on ours and fail on every naive variant. TRUNKLINE_SIM_FIRST_SEED and
-// TRUNKLINE_SIM_SEEDS say which seeds; a failure names its seed and the command that shows it.
+// The simulator as a test: thousands of seeds without a violation, every run repeatable.
+// TRUNKLINE_SIM_FIRST_SEED and TRUNKLINE_SIM_SEEDS say which seeds; a failure names its seed and the command
+// that shows it.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -8,7 +8,6 @@
 #include <string>
 
 #include "tools/sim/regions.h"
-#include "tools/sim/scenario.h"
 #include "tools/sim/streams.h"
 #include "tools/sim/world.h"
 
@@ -58,18 +57,6 @@ TEST(Simulator, RepeatsASeedExactly) {
     hashes.insert(first.trace_hash());
   }
   EXPECT_EQ(hashes.size(), kSeeds) << "two seeds gave the same run";
-}
-
-TEST(Simulator, ReplaysTheOutageOf2023OnOursAndOnNaiveVariants) {
-  const auto rows = replay_2023_11_02();
-  ASSERT_EQ(rows.size(), 8u);
-  for (const ScenarioRow& row : rows) {
-    EXPECT_TRUE(row.as_stated) << row.situation << ", " << row.variant << ": " << row.happened;
-  }
-}
-
-TEST(Simulator, SaysThatItDoesNotKnowAScenario) {
-  EXPECT_EQ(run_scenario("replay/never", stderr), 2);
 }
 
 TEST(EventQueue, GivesEventsInOrderOfTimeAndEachOnce) {

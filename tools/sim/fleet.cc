@@ -94,7 +94,9 @@ void Fleet::wake(NodeIndex node) {
 
 void Fleet::start(NodeIndex node) {
   Slot& slot = slots_[node];
-  slot.incarnation = std::max(slot.incarnation + 1, kFirstIncarnation + static_cast<uint64_t>(now().ms()));
+  const uint64_t clock = kFirstIncarnation + static_cast<uint64_t>((now() + slot.clock).ms());
+  // Two starts within a millisecond differ; a clock that is wrong says what it says.
+  slot.incarnation = slot.clock.ns == 0 ? std::max(slot.incarnation + 1, clock) : clock;
   slot.node =
       std::make_unique<SimNode>(node, options_.seed, slot.config, slot.incarnation, network, auditor, trace);
   slot.hints = 0;

@@ -36,6 +36,8 @@ class Fleet {
   // What a node is started with; may be changed while it is down.
   relay::NodeConfig& config(NodeIndex node) { return slots_[node].config; }
   void start(NodeIndex node);
+  // Its wall clock is wrong by so much from its next start on: incarnations are read from it.
+  void set_clock(NodeIndex node, Nanos ahead) { slots_[node].clock = ahead; }
   void crash(NodeIndex node);
   void stand_still(NodeIndex node, Nanos until);
   void run_late(NodeIndex node, Nanos at_most);  // 0: on time again
@@ -70,6 +72,7 @@ class Fleet {
     relay::NodeConfig config;
     std::unique_ptr<SimNode> node;  // nullptr: down
     uint64_t incarnation = 0;
+    Nanos clock{};  // wall clock minus true time
     Nanos still_from{}, still_until{};
     Nanos late_by{};               // a slow node's largest delay
     Nanos busy_until{};            //   and when it can act again

@@ -22,6 +22,7 @@ struct Arguments {
   uint64_t first_seed = 1;
   uint64_t trace = 0;
   std::string scenario;
+  bool scenarios = false;
   bool list = false;
   bool verbose = false;
   bool keep_going = false;
@@ -106,6 +107,7 @@ int run_command(int argc, char** argv) {
   app.add_option("--first-seed", arguments.first_seed, "the first of them")->capture_default_str();
   CLI::Option* trace = app.add_option("--trace", arguments.trace, "run one seed and print what happens");
   app.add_option("--scenario", arguments.scenario, "run a named scenario");
+  app.add_flag("--scenarios", arguments.scenarios, "run all scenarios and print one table");
   app.add_flag("--list", arguments.list, "list the scenarios and the classes of faults");
   app.add_flag("--keep-going", arguments.keep_going,
                "count seeds with violations instead of stopping at the first");
@@ -119,6 +121,7 @@ int run_command(int argc, char** argv) {
     }
     return 0;
   }
+  if (arguments.scenarios) return run_scenarios(stdout);
   if (!arguments.scenario.empty()) return run_scenario(arguments.scenario, stdout);
   return trace->count() > 0 ? run_trace(arguments) : run_seeds(arguments);
 }
