@@ -39,6 +39,9 @@ TEST(Replay, ABurstOnAColdRelayMay2026) {
 TEST(Replay, ARegionIsolatedLongAfterAShortLossJune2026) {
   expect_as_stated("replay/2026-06-18");
 }
+TEST(Replay, AFlagThatMustBeInSyncAndIsNot) {
+  expect_as_stated("replay/jitsi");
+}
 TEST(Replay, ClocksThatAreTenSecondsOff) {
   expect_as_stated("replay/T5");
 }

@@ -155,6 +155,14 @@ uint32_t Replay::fed() {
       [&](uint64_t h) { return fleet.auditor.acquisition(h).state == Acquisition::State::kOk; }));
 }
 
+uint32_t Replay::without_media() {
+  return static_cast<uint32_t>(
+      std::count_if(handles_.begin() + static_cast<std::ptrdiff_t>(group_), handles_.end(), [&](uint64_t h) {
+        const Acquisition& a = fleet.auditor.acquisition(h);
+        return a.state == Acquisition::State::kOk && a.publication == UINT32_MAX;
+      }));
+}
+
 uint32_t Replay::unresolved() {
   return static_cast<uint32_t>(std::count_if(
       handles_.begin() + static_cast<std::ptrdiff_t>(group_), handles_.end(),
@@ -173,14 +181,14 @@ Nanos Replay::longest() {
 // ---- media
 
 // A publisher's host sends for as long as it believes to publish: whoever stands still sends nothing.
+// All its packets of a tick are one burst.
 void Replay::send_media() {
   for (const uint64_t handle : publishing_) {
     Publication& p = fleet.auditor.publication(handle);
     SimNode* node = p.confirmed && !p.closed ? fleet.acting(p.node) : nullptr;
-    if (node == nullptr || !node->send(handle, p, p.sent)) continue;
-    ++p.sent;
-    fleet.touch(p.node);
+    if (node != nullptr && node->send(handle, p, p.sent)) ++p.sent;
   }
+  for (NodeIndex node = 0; node < fleet.size(); ++node) fleet.touch(node);
 }
 
 void Replay::watch_media() {

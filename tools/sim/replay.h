@@ -63,6 +63,7 @@ class Replay {
   // Its media flows from when the node confirms it until the node lets go of it, unless `muted`.
   uint64_t publish(NodeIndex node, uint32_t track, uint64_t generation = 1, bool muted = false);
   uint64_t publish(NodeIndex node, uint32_t track, const core::TrackId& id, uint64_t generation);
+  void begin_media(uint64_t publication) { publishing_.push_back(publication); }  // of one that was muted
   void unpublish(uint64_t publication);
   uint64_t acquire(NodeIndex node, uint32_t track, Nanos deadline = kDeadline);
 
@@ -73,6 +74,7 @@ class Replay {
   uint32_t count(relay::Outcome outcome);
   // Said OK, and not over since.
   uint32_t fed();
+  uint32_t without_media();  // of those, and not one packet came
   uint32_t unresolved();
   Nanos longest();  // of those that ended
 

@@ -21,6 +21,7 @@ constexpr Scenario kScenarios[] = {
     {"replay/relay-v2", "connecting to one slow peer holds up everybody", replay_relay_v2},
     {"replay/2026-05", "a burst of acquires on a cold relay", replay_2026_05},
     {"replay/2026-06-18", "a region stays isolated long after a short loss", replay_2026_06_18},
+    {"replay/jitsi", "a flag that must be in sync on all nodes is not", replay_jitsi},
     {"replay/T1", "wrong setting on some nodes, or on all", replay_2023_11_02, "replay/2023-11-02"},
     {"replay/T3", "a peer accepts and never answers", replay_2023_11_02, "replay/2023-11-02"},
     {"replay/T5", "wall clocks that are ten seconds off", replay_clocks},

@@ -24,6 +24,7 @@ std::vector<ScenarioRow> replay_clocks();
 std::vector<ScenarioRow> replay_loop();  // replay_stuck.cc
 std::vector<ScenarioRow> replay_relay_v2();
 std::vector<ScenarioRow> replay_2026_05();
+std::vector<ScenarioRow> replay_jitsi();  // replay_versions.cc
 
 // All names that run_scenario() knows, those of the tests T1 to T11 that share another's scenario included.
 std::vector<std::string> scenario_names();
