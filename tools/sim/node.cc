@@ -2,6 +2,7 @@
 #include "tools/sim/node.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "tools/sim/media.h"
 #include "tools/sim/streams.h"
@@ -83,15 +84,15 @@ void SimNode::run(Nanos now) {
   if (!settle(now)) {
     auditor_.violate(now, "S12: node " + std::to_string(index_ + 1) + " never comes to rest at this instant");
   }
-  for (uint16_t queue = 0; queue < queues_.size(); ++queue) {
+  // The bits by which a driver knows whom to wake.
+  const uint64_t packets = path_->take_touched_queues();
+  const relay::Touched touched = driver_.take_touched();
+  for (uint64_t left = packets | touched.channels; left != 0; left &= left - 1) {
+    const auto queue = static_cast<uint16_t>(std::countr_zero(left));
     take_packets(queue, now);
     take_events(queue, now);
   }
-  for (relay::LogLine line; rings_.log.try_pop(line);) {
-    if (!trace_.printing()) continue;
-    trace_.line(
-        now, "node " + std::to_string(index_ + 1) + " says: " + std::string(line.text.data(), line.length));
-  }
+  if (touched.log) take_log(now);
   check_conservation(now);
 }
 
@@ -100,14 +101,13 @@ void SimNode::run(Nanos now) {
 bool SimNode::settle(Nanos now) {
   constexpr uint32_t kRounds = 4'096;
   for (uint32_t round = 0; round < kRounds; ++round) {
-    path_->run_once(now);
-    due_ = driver_.next_deadline();
-    if (driver_.has_input() || due_ <= now) {
-      driver_.run_once(now);
-      continue;
-    }
-    due_ = std::min(due_, path_->next_due());
-    if (!path_waiting() && due_ > now) return true;
+    const bool path_runs = path_waiting() || path_->next_due() <= now;
+    if (path_runs) path_->run_once(now);
+    const bool mesh_runs = driver_.has_input() || driver_.next_deadline() <= now;
+    if (mesh_runs) driver_.run_once(now);
+    if (path_runs || mesh_runs) continue;
+    due_ = std::min(driver_.next_deadline(), path_->next_due());
+    return true;
   }
   return false;
 }
@@ -160,6 +160,18 @@ void SimNode::take_packets(uint16_t queue, Nanos now) {
       auditor_.packet(index_, found->second, {packet.bytes, packet.length}, now);
     }
     ring.release(static_cast<uint32_t>(packets.size()));
+  }
+}
+
+void SimNode::take_log(Nanos now) {
+  for (auto lines = rings_.log.peek(relay::kLogDepth); !lines.empty();
+       lines = rings_.log.peek(relay::kLogDepth)) {
+    for (const relay::LogLine& line : lines) {
+      if (!trace_.printing()) break;
+      trace_.line(
+          now, "node " + std::to_string(index_ + 1) + " says: " + std::string(line.text.data(), line.length));
+    }
+    rings_.log.release(static_cast<uint32_t>(lines.size()));
   }
 }
 

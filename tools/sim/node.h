@@ -72,6 +72,7 @@ class SimNode {
   bool path_waiting() const;
   void take_packets(uint16_t queue, Nanos now);
   void take_events(uint16_t queue, Nanos now);
+  void take_log(Nanos now);
   bool command(relay::HostCommand& command);
   uint64_t new_handle(uint16_t queue, uint64_t auditor_handle);
   void check_conservation(Nanos now);
