@@ -57,7 +57,9 @@ void Auditor::late_by(NodeIndex node, Nanos most) {
 }
 
 uint64_t Auditor::publish(const Publication& publication) {
+  if (newest_of_.size() <= publication.track) newest_of_.resize(publication.track + 1, UINT64_MAX);
   publications_.push_back(publication);
+  publications_.back().before = std::exchange(newest_of_[publication.track], publications_.size() - 1);
   return publication_handle(publications_.size() - 1);
 }
 
@@ -270,14 +272,23 @@ void Auditor::finish(Nanos now) {
   }
 }
 
+// Newest first.
+template <class Test>
+bool Auditor::any_of_track(uint32_t track, Test&& test) const {
+  if (track >= newest_of_.size()) return false;
+  for (uint64_t i = newest_of_[track]; i != UINT64_MAX; i = publications_[i].before) {
+    if (test(publications_[i])) return true;
+  }
+  return false;
+}
+
 bool Auditor::ever_published(uint32_t track, core::NodeId node) const {
-  return std::any_of(publications_.begin(), publications_.end(),
-                     [&](const Publication& p) { return p.track == track && node_id(p.node) == node; });
+  return any_of_track(track, [&](const Publication& p) { return node_id(p.node) == node; });
 }
 
 bool Auditor::published_throughout(uint32_t track, core::NodeId node, Nanos from, Nanos to) const {
-  return std::any_of(publications_.begin(), publications_.end(), [&](const Publication& p) {
-    return p.track == track && node_id(p.node) == node && p.confirmed && p.from <= from && p.until >= to;
+  return any_of_track(track, [&](const Publication& p) {
+    return node_id(p.node) == node && p.confirmed && p.from <= from && p.until >= to;
   });
 }
 

@@ -75,7 +75,8 @@ struct Publication {
   bool closed = false;         // the node said kUnpublished, or is gone
   core::CoreId core{};
   relay::FlowId flow = 0;
-  uint32_t sent = 0;  // packets
+  uint32_t sent = 0;             // packets
+  uint64_t before = UINT64_MAX;  // the publication of this track before it; the auditor's
 };
 
 class Auditor {
@@ -134,6 +135,8 @@ class Auditor {
   void judge_truth(const Acquisition& acquisition, const relay::HostEvent& event, Nanos now);
   void judge_expectation(const Acquisition& acquisition, const relay::HostEvent& event, Nanos now);
   void published_event(NodeIndex node, const relay::HostEvent& event, Nanos now);
+  template <class Test>
+  bool any_of_track(uint32_t track, Test&& test) const;
   bool ever_published(uint32_t track, core::NodeId node) const;
   // Without a break from before `from` until `to`.
   bool published_throughout(uint32_t track, core::NodeId node, Nanos from, Nanos to) const;
@@ -142,6 +145,7 @@ class Auditor {
   std::vector<NodeTruth> nodes_;
   std::vector<Acquisition> acquisitions_;
   std::vector<Publication> publications_;
+  std::vector<uint64_t> newest_of_;  // by track: its newest publication, UINT64_MAX: none
   std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
   Nanos earliest_ = core::kNever;  // due_.top().at
   Nanos memory_ = core::from_ms(300);

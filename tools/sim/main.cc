@@ -10,6 +10,7 @@
 #include <string>
 
 #include "tools/sim/report.h"
+#include "tools/sim/scale.h"
 #include "tools/sim/scenario.h"
 #include "tools/sim/world.h"
 
@@ -23,6 +24,7 @@ struct Arguments {
   uint64_t trace = 0;
   std::string scenario;
   bool scenarios = false;
+  ScaleOptions scale;
   bool list = false;
   bool verbose = false;
   bool keep_going = false;
@@ -108,6 +110,18 @@ int run_command(int argc, char** argv) {
   CLI::Option* trace = app.add_option("--trace", arguments.trace, "run one seed and print what happens");
   app.add_option("--scenario", arguments.scenario, "run a named scenario");
   app.add_flag("--scenarios", arguments.scenarios, "run all scenarios and print one table");
+  CLI::Option* scale = app.add_option("--scale", arguments.scale.nodes, "run one large mesh of so many nodes")
+                           ->check(CLI::Range(2u, 4'000u));
+  app.add_option("--links", arguments.scale.links, "links a node, at most")
+      ->needs(scale)
+      ->check(CLI::Range(2u, 64u))
+      ->capture_default_str();
+  app.add_option("--tracks", arguments.scale.tracks, "published, in all")
+      ->needs(scale)
+      ->capture_default_str();
+  app.add_option("--seconds", arguments.scale.seconds, "of virtual time")
+      ->needs(scale)
+      ->capture_default_str();
   app.add_flag("--list", arguments.list, "list the scenarios and the classes of faults");
   app.add_flag("--keep-going", arguments.keep_going,
                "count seeds with violations instead of stopping at the first");
@@ -122,6 +136,10 @@ int run_command(int argc, char** argv) {
     return 0;
   }
   if (arguments.scenarios) return run_scenarios(stdout);
+  if (scale->count() > 0) {
+    arguments.scale.seed = arguments.first_seed;
+    return run_scale(arguments.scale, stdout).violations == 0 ? 0 : 1;
+  }
   if (!arguments.scenario.empty()) return run_scenario(arguments.scenario, stdout);
   return trace->count() > 0 ? run_trace(arguments) : run_seeds(arguments);
 }
