@@ -1,5 +1,6 @@
 // The C ABI, part 1: nodes, configuration, names, statistics. Each function checks its arguments, says in one
 // sentence what is wrong with them, and otherwise is a few calls. Queues are in relay/abi_queue.cc.
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -65,6 +66,8 @@ const char* tl_error_name(int code) {
       return "TL_ETOOBIG";
     case TL_ECLOSED:
       return "TL_ECLOSED";
+    case TL_ETIMEOUT:
+      return "TL_ETIMEOUT";
     default:
       return "?";
   }
@@ -167,6 +170,38 @@ int tl_node_track_id(const tl_node* node, const char* name, uint8_t id[16]) {
 int64_t tl_stats_json(const tl_node* node, char* json, size_t bytes) {
   if (node == nullptr) return abi_error(TL_EINVAL, "tl_stats_json: node is NULL");
   return copy_out(trunkline::relay::stats_json(*node->runtime), json, bytes);
+}
+
+int64_t tl_explain_json(tl_node* node, const uint8_t track[16], const char* name, char* json, size_t bytes) {
+  using namespace trunkline::relay;
+  if (node == nullptr || track == nullptr)
+    return abi_error(TL_EINVAL, "tl_explain_json: node and track must not be NULL");
+  Question question;
+  std::memcpy(question.track.bytes.data(), track, question.track.bytes.size());
+  const auto reply = std::make_unique<Reply>();
+  if (auto asked = node->runtime->ask(question, *reply); !asked)
+    return abi_error(asked.error().code, "tl_explain_json: %s", asked.error().text.c_str());
+  return copy_out(explain_json(reply->explanation, name != nullptr ? name : ""), json, bytes);
+}
+
+int64_t tl_flights_json(tl_node* node, const uint8_t* track, uint32_t n, char* json, size_t bytes) {
+  using namespace trunkline::relay;
+  if (node == nullptr) return abi_error(TL_EINVAL, "tl_flights_json: node is NULL");
+  Question question;
+  question.kind = QuestionKind::kFlights;
+  if (track != nullptr) std::memcpy(question.track.bytes.data(), track, question.track.bytes.size());
+  const auto reply = std::make_unique<Reply>();
+  std::string lines;
+  for (uint32_t left = std::min(n, FlightRecorder::kKept); left > 0;) {
+    if (auto asked = node->runtime->ask(question, *reply); !asked)
+      return abi_error(asked.error().code, "tl_flights_json: %s", asked.error().text.c_str());
+    const uint32_t count = std::min(left, reply->flight_count);
+    for (uint32_t i = 0; i < count; ++i) lines += flight_json(reply->flights[i], reply->now) + "\n";
+    if (reply->flight_count < kFlightsPerReply) break;
+    question.before = reply->flights[count - 1].serial;
+    left -= count;
+  }
+  return copy_out(lines, json, bytes);
 }
 
 int64_t tl_describe(const tl_node* node, char* text, size_t bytes) {

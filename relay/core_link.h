@@ -128,12 +128,13 @@ enum class CoreCommandKind : uint8_t {
   kIngestOpen,
   kEgressOpen,
   kEgressClose,  // egress.egress
+  kFlowQuery,    // flow: answered with kFlowFacts
 };
 
 struct CoreCommand {
   CoreCommandKind kind = CoreCommandKind::kFlowClose;
   uint32_t slot = 0;  // kSessionActivate, kSessionRemove
-  FlowId flow = 0;    // kFlowClose
+  FlowId flow = 0;    // kFlowClose, kFlowQuery
   // One of these, by kind; plain members rather than a union so that every value is always initialised.
   SessionInstall session{};
   FlowOpen open{};
@@ -153,6 +154,7 @@ enum class CoreEventKind : uint8_t {
   kTapReady,     // IngestOpen: address is what was bound
   kTapFailed,    // IngestOpen: text says why
   kTooBig,       // a publisher's packet exceeds the path MTU: size, and the largest that fits
+  kFlowFacts,    // kFlowQuery: packets, bytes, last_packet, outputs. Label 0: the flow is not open
 };
 
 struct CoreEvent {
@@ -171,6 +173,9 @@ struct CoreEvent {
   UdpAddress address{};
   uint32_t size = 0;
   uint32_t size_max = 0;
+  uint32_t outputs = 0;
+  uint64_t packets = 0, bytes = 0;
+  Nanos last_packet{};
   std::array<char, 160> text{};
 };
 

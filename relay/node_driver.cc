@@ -32,6 +32,7 @@ uint32_t MeshDriver::run_once(Nanos now) {
   for (const auto& core : rings_.cores) done += run_core(now, *core);
   for (uint16_t queue = 0; queue < rings_.channels.size(); ++queue) done += run_channel(now, queue);
   done += run_static(now);
+  done += run_questions(now);
   if (blocked_) ++passes_blocked_;
   return done;
 }
@@ -54,6 +55,7 @@ bool MeshDriver::has_room() const {
 }
 
 bool MeshDriver::step(Nanos now, const MeshInput& input) {
+  if (input.kind == MeshInput::Kind::kCoreEvent && take_facts(*input.core_event)) return true;
   if (!has_room()) {
     blocked_ = true;
     return false;
@@ -160,9 +162,71 @@ uint32_t MeshDriver::run_static(Nanos now) {
   return done;
 }
 
+// ---- questions
+
+// One at a time: while a reply waits for its data core, the next question waits in its ring. A reply that
+// nobody takes keeps its place, so there may be no room: then the question waits too.
+uint32_t MeshDriver::run_questions(Nanos now) {
+  if (facts_due_.ns != 0) {
+    if (now >= facts_due_) end_reply();  // without its word
+    return 0;
+  }
+  const std::span<Question> question = rings_.ask.questions.peek(1);
+  const std::span<Reply> reply = rings_.ask.replies.claim(1);
+  if (question.empty() || reply.empty()) return 0;
+  if (begin_reply(now, question[0], reply[0])) end_reply();
+  rings_.ask.questions.release(1);
+  return 1;
+}
+
+// True: the reply is complete.
+bool MeshDriver::begin_reply(Nanos now, const Question& question, Reply& reply) {
+  reply.serial = question.serial;
+  reply.now = now;
+  if (question.kind == QuestionKind::kFlights) {
+    reply.flight_count = node_.flights().copy(question.before, question.track, reply.flights);
+    return true;
+  }
+  node_.explain(now, question.track, reply.explanation);
+  const FlowFacts& flow = reply.explanation.flow;
+  if (!flow.open || flow.core.value >= rings_.cores.size()) return true;
+  CoreCommand query;
+  query.kind = CoreCommandKind::kFlowQuery;
+  query.flow = flow.flow;
+  if (!rings_.cores[flow.core.value]->commands.try_push(query)) return true;  // it is far behind: said so
+  touched_.cores |= 1u << flow.core.value;
+  facts_due_ = now + QuestionRings::kCorePatience;
+  return false;
+}
+
+void MeshDriver::end_reply() {
+  rings_.ask.replies.commit(1);
+  facts_due_ = Nanos{};
+  touched_.asker = true;
+}
+
+// The data core's word on a flow: for the reply that waits for it, if it is of the same label still.
+bool MeshDriver::take_facts(const CoreEvent& event) {
+  if (event.kind != CoreEventKind::kFlowFacts) return false;
+  if (facts_due_.ns == 0) return true;  // too late
+  FlowFacts& flow = rings_.ask.replies.claim(1)[0].explanation.flow;
+  if (event.core != flow.core || event.flow != flow.flow) return true;
+  if (event.label == flow.label) {
+    flow.answered = true;
+    flow.packets = event.packets;
+    flow.bytes = event.bytes;
+    flow.last_packet = event.packets > 0 ? event.last_packet : Nanos{-1};
+    flow.outputs = event.outputs;
+  }
+  end_reply();
+  return true;
+}
+
 bool MeshDriver::has_input() const {
   if (blocked_) return false;
   if (!never_blocks_ && connecting_until_.ns != 0) return !connecting(now_);
+  if (facts_due_.ns == 0 && rings_.ask.questions.size_approx() != 0 && rings_.ask.replies.free_approx() != 0)
+    return true;
   for (const auto& core : rings_.cores) {
     if (core->events.size_approx() != 0 || core->frames_out.size_approx() != 0) return true;
   }
@@ -178,7 +242,8 @@ Nanos MeshDriver::next_deadline() const {
   // Without room nothing can be done earlier, however due it is.
   if (blocked_) return now_ + kBlockedRetry;
   if (connecting_until_ > now_) return connecting_until_;
-  const Nanos due = std::min(node_.next_deadline(), static_.next_due());
+  Nanos due = std::min(node_.next_deadline(), static_.next_due());
+  if (facts_due_.ns != 0) due = std::min(due, facts_due_);
   return shutting_down_ ? std::min(due, now_ + kBlockedRetry) : due;
 }
 

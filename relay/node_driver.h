@@ -30,6 +30,7 @@ struct Touched {
   uint32_t cores = 0;     // by CoreId
   uint64_t channels = 0;  // by host queue
   bool log = false;
+  bool asker = false;  // who waits for a reply (relay/question.h)
 };
 static_assert(core::kMaxCores <= 32);
 inline constexpr uint32_t kMaxHostQueues = 64;
@@ -80,6 +81,10 @@ class MeshDriver final : private MeshSink {
   uint32_t run_core(Nanos now, CoreRings& core);
   uint32_t run_channel(Nanos now, uint16_t queue);
   uint32_t run_static(Nanos now);
+  uint32_t run_questions(Nanos now);
+  bool begin_reply(Nanos now, const Question& question, Reply& reply);
+  void end_reply();
+  bool take_facts(const CoreEvent& event);
   uint32_t sweep(Nanos now, uint16_t queue);
   bool admit(const HostCommand& command, Live& live);
 
@@ -95,6 +100,7 @@ class MeshDriver final : private MeshSink {
   NodeRings& rings_;
   StaticTracks static_;
   std::vector<std::unique_ptr<Live>> live_;
+  Nanos facts_due_{};  // a reply waits for its data core until then; 0: none does
   Touched touched_;
   Nanos now_{};
   const bool never_blocks_;    // rules.never_blocks: off in a naive variant only

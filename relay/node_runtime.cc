@@ -204,6 +204,35 @@ NodeRuntime::StopReport NodeRuntime::stop(Nanos drain) {
   return report;
 }
 
+// ---- questions
+
+core::Result<void> NodeRuntime::ask(Question question, Reply& reply) {
+  bool idle = false;
+  if (!asking_.compare_exchange_acq_rel(idle, true))  // A1, R1: the asking end, from one thread to the next
+    return core::Error{TL_EINUSE, "another thread is asking this node: try again in a moment"};
+  QuestionRings& rings = rings_->ask;
+  question.serial = ++questions_;
+  const Nanos deadline = monotonic_now() + QuestionRings::kPatience;
+  bool answered = false;
+  bool pushed = false;
+  for (;;) {
+    asker_.word.announce_sleep();  // A1, R2
+    // What came too late for an earlier question is thrown away: it makes room.
+    while (!answered && rings.replies.try_pop(reply)) answered = reply.serial == question.serial;
+    pushed = pushed || rings.questions.try_push(question);
+    wake_mesh();
+    const Nanos left = deadline - monotonic_now();
+    if (answered || left.ns <= 0) break;
+    asker_.sleep(left);
+  }
+  asker_.word.awake();           // A1
+  asking_.store_release(false);  // R1
+  if (answered) return {};
+  return core::Error{TL_ETIMEOUT,
+                     "the mesh thread has not answered for a second: is the process stopped, or starved "
+                     "of processor time?"};
+}
+
 // ---- the mesh thread
 
 void NodeRuntime::run_mesh() noexcept {
@@ -242,6 +271,7 @@ void NodeRuntime::wake(const Touched& touched) noexcept {
   for (uint64_t bits = touched.channels; bits != 0; bits &= bits - 1)
     rings_->channels[static_cast<size_t>(__builtin_ctzll(bits))]->host.wake();
   if (touched.log) service_wake_.wake();
+  if (touched.asker) asker_.wake();
 }
 
 void NodeRuntime::publish_state(Nanos now) noexcept {

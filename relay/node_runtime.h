@@ -56,6 +56,10 @@ class NodeRuntime {
 
   // ---- any thread
 
+  // Has the mesh thread answer; waits for it at most QuestionRings::kPatience. Errors: TL_ETIMEOUT;
+  // TL_EINUSE: another thread is asking.
+  core::Result<void> ask(Question question, Reply& reply);
+
   const NodeConfig& config() const { return config_; }
   uint64_t incarnation() const { return incarnation_; }
   Nanos started() const { return started_; }
@@ -109,6 +113,10 @@ class NodeRuntime {
   std::vector<std::unique_ptr<DataCore>> cores_;
   std::unique_ptr<MeshNode> mesh_;
   std::unique_ptr<MeshDriver> driver_;
+
+  core::Atomic<bool> asking_{false};  // one thread at a time has the asking end of the rings
+  uint64_t questions_ = 0;            // that thread's
+  Sleeper asker_;                     // that thread sleeps here
 
   Snapshot<MeshDriver::Gauges> gauges_;
   std::vector<std::unique_ptr<Snapshot<LinkStatus>>> links_;

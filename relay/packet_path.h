@@ -145,6 +145,7 @@ class PacketPath {
   void break_frames_of_lost_runs() noexcept;
   void report_started(FlowId id) noexcept;
   void report_too_big(FlowId id, uint32_t size, uint32_t size_max) noexcept;
+  bool report_facts(FlowId id) noexcept;
   bool try_report(const CoreEvent& event) noexcept;
 
   void refuse(DropReason reason) noexcept {

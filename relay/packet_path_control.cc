@@ -16,9 +16,11 @@ uint32_t PacketPath::take_commands() noexcept {
     if (commands.empty()) break;
     uint32_t done = 0;
     for (const CoreCommand& command : commands) {
-      // A tap is answered, and the answer must not be lost: without room for it the command stays in its
-      // ring.
-      if (command.kind == CoreCommandKind::kIngestOpen && rings_.events.free_approx() == 0) break;
+      // A tap and a question are answered, and the answer must not be lost: without room for it the command
+      // stays in its ring.
+      const bool answered =
+          command.kind == CoreCommandKind::kIngestOpen || command.kind == CoreCommandKind::kFlowQuery;
+      if (answered && rings_.events.free_approx() == 0) break;
       if (!apply(command)) accounting_.count(CoreCounter::commands_refused);
       ++done;
     }
@@ -72,6 +74,8 @@ bool PacketPath::apply(const CoreCommand& command) noexcept {
       return open_egress(command.egress);
     case CoreCommandKind::kEgressClose:
       return taps_.close_egress(command.egress.egress);
+    case CoreCommandKind::kFlowQuery:
+      return report_facts(command.flow);
   }
   return false;
 }
@@ -149,6 +153,20 @@ bool PacketPath::try_report(const CoreEvent& event) noexcept {
   if (rings_.events.try_push(filled)) return true;
   accounting_.count(CoreCounter::events_lost);
   return false;
+}
+
+bool PacketPath::report_facts(FlowId id) noexcept {
+  CoreEvent event;
+  event.kind = CoreEventKind::kFlowFacts;
+  event.flow = id;
+  if (flows_.is_open(id)) {
+    const Flow& flow = flows_.at(id);
+    event.packets = flow.packets;
+    event.bytes = flow.bytes;
+    event.last_packet = flow.last_packet;
+    event.outputs = flow.output_count;
+  }
+  return try_report(event);
 }
 
 // Level-triggered: what does not fit into the ring is said again when the flow is looked after.

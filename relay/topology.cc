@@ -44,6 +44,10 @@ std::vector<RingRow> ring_table(const NodeConfig& config) {
        "cannot be: there is a slot for each event of each handle"},
       {"host notices", "mesh", "host queue", "HostEvent", sizeof(HostEvent), HostChannel::kNotices, queues,
        "dropped, counted: notices_lost"},
+      {"questions", "who asks", "mesh", "Question", sizeof(Question), QuestionRings::kDepth, 1,
+       "the call says TL_ETIMEOUT after a second"},
+      {"replies", "mesh", "who asks", "Reply", sizeof(Reply), QuestionRings::kDepth, 1,
+       "the mesh leaves the question in its ring"},
       {"log", "mesh", "service", "LogLine", sizeof(LogLine), kLogDepth, 1, "dropped, counted: log_lost"},
   };
 }

@@ -18,6 +18,7 @@
 #include "relay/host_channel.h"
 #include "relay/host_queue.h"
 #include "relay/mesh/mesh_node.h"
+#include "relay/question.h"
 #include "relay/snapshot.h"
 
 namespace trunkline::relay {
@@ -37,6 +38,7 @@ struct NodeRings {
 
   std::vector<std::unique_ptr<CoreRings>> cores;       // by CoreId
   std::vector<std::unique_ptr<HostChannel>> channels;  // by host queue
+  QuestionRings ask;                                   // why does this track (not) flow?
   core::SpscRing<LogLine> log{kLogDepth};
   core::Counter log_lost;  // lines that found the ring full; written by the mesh thread
 };

@@ -5,6 +5,7 @@
 
 #include "tools/demo/demo_command.h"
 #include "tools/doctor/doctor_command.h"
+#include "tools/explain/explain_command.h"
 #include "tools/node/node_command.h"
 #include "trunkline/trunkline.h"
 
@@ -40,8 +41,28 @@ int main(int argc, char** argv) {
       "doctor", "what this machine offers, what is missing, and the command that repairs it");
   doctor_app->add_flag("--json", doctor.json, "one JSON object per line");
 
+  tools::ExplainCommand explain;
+  CLI::App* explain_app = app.add_subcommand(
+      "explain", "why does this track (not) flow on a running node? The first line says it");
+  explain_app->add_option("track", explain.track, "its name, or its id: 32 hexadecimal digits")->required();
+  explain_app->add_option("-c,--config", explain.config_path,
+                          "the node's TOML file: node.admin is its socket");
+  explain_app->add_option("--admin", explain.admin_path, "the node's admin socket");
+  explain_app->add_flag("--json", explain.json, "one JSON object");
+
+  tools::FlightsCommand flights;
+  CLI::App* flights_app = app.add_subcommand(
+      "flights", "the last acquires of a running node, the newest first, one JSON object per line");
+  flights_app->add_option("count", flights.count, "how many")->check(CLI::Range(1, 1000));
+  flights_app->add_option("track", flights.track, "only those of this track");
+  flights_app->add_option("-c,--config", flights.config_path,
+                          "the node's TOML file: node.admin is its socket");
+  flights_app->add_option("--admin", flights.admin_path, "the node's admin socket");
+
   CLI11_PARSE(app, argc, argv);
   if (*node_app) return tools::run_node(node);
   if (*demo_app) return tools::run_demo(demo);
+  if (*explain_app) return tools::run_explain(explain);
+  if (*flights_app) return tools::run_flights(flights);
   return tools::run_doctor(doctor);
 }

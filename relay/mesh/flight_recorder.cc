@@ -11,30 +11,38 @@ namespace trunkline::relay {
 
 void AttemptLog::begin(const core::TrackId& track) noexcept {
   track_ = track;
-  count_ = 0;
+  count_ = peers_asked_ = peers_without_ = 0;
 }
 
-Attempt* AttemptLog::find(const core::TrackId& track, core::NodeId node) noexcept {
-  if (track_ != track) return nullptr;
+Attempt* AttemptLog::find(core::NodeId node) noexcept {
   for (uint32_t i = 0; i < count_; ++i) {
     if (attempts_[i].node == node) return &attempts_[i];
   }
   return nullptr;
 }
 
+Attempt* AttemptLog::place() noexcept {
+  if (count_ == kAttemptsKept) {
+    const auto nothing =
+        std::find_if(attempts_.begin(), attempts_.end(), [](const Attempt& a) { return a.says_no(); });
+    const auto forgotten = nothing != attempts_.end() ? nothing : attempts_.begin();
+    std::copy(forgotten + 1, attempts_.end(), forgotten);
+    --count_;
+  }
+  attempts_[count_] = Attempt{};
+  return &attempts_[count_++];
+}
+
 void AttemptLog::asked(const core::TrackId& track, core::NodeId node, uint8_t hop_limit, Nanos now) noexcept {
   if (track_ != track) begin(track);
-  Attempt* attempt = find(track, node);
+  Attempt* attempt = find(node);
   if (attempt != nullptr) {
     attempt->repeats = static_cast<uint8_t>(std::min(attempt->repeats + 1, UINT8_MAX));
+    if (attempt->says_no()) --peers_without_;
   } else {
-    if (count_ == kAttemptsKept) {
-      std::copy(attempts_.begin() + 1, attempts_.end(), attempts_.begin());
-      --count_;
-    }
-    attempt = &attempts_[count_++];
-    *attempt = Attempt{};
+    attempt = place();
     attempt->node = node;
+    if (peers_asked_ < UINT16_MAX) ++peers_asked_;
   }
   attempt->asked = now;
   attempt->hop_limit = hop_limit;
@@ -43,23 +51,30 @@ void AttemptLog::asked(const core::TrackId& track, core::NodeId node, uint8_t ho
 
 void AttemptLog::answered(const core::TrackId& track, core::NodeId node, Outcome outcome,
                           Nanos now) noexcept {
-  Attempt* attempt = find(track, node);
-  if (attempt == nullptr) return;
+  if (track_ != track) return;
+  Attempt* attempt = find(node);
+  Attempt forgotten;  // of a peer that had to make room: it counts all the same
+  if (attempt == nullptr) attempt = &forgotten;
+  const bool counted = attempt->says_no();
   attempt->answered = true;
   attempt->outcome = outcome;
   attempt->answered_after = now - attempt->asked;
+  if (attempt->says_no() && !counted && peers_without_ < peers_asked_) ++peers_without_;
 }
 
 void AttemptLog::pending(const core::TrackId& track, core::NodeId node) noexcept {
-  Attempt* attempt = find(track, node);
+  Attempt* attempt = track_ == track ? find(node) : nullptr;
   if (attempt != nullptr) attempt->pending = true;
 }
 
 // ---- FlightRecorder
 
-void Flight::set_attempts(std::span<const Attempt> from) noexcept {
-  attempt_count = static_cast<uint8_t>(std::min<size_t>(from.size(), attempts.size()));
-  std::copy_n(from.begin(), attempt_count, attempts.begin());
+void Flight::set_attempts(const AttemptLog& log) noexcept {
+  const std::span<const Attempt> from = log.of(track);
+  attempt_count = static_cast<uint8_t>(from.size());
+  std::copy(from.begin(), from.end(), attempts.begin());
+  peers_asked = from.empty() ? uint16_t{0} : static_cast<uint16_t>(log.peers_asked());
+  peers_without = from.empty() ? uint16_t{0} : static_cast<uint16_t>(log.peers_without());
 }
 
 void FlightRecorder::record(const Flight& flight) noexcept {

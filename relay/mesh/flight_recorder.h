@@ -31,6 +31,10 @@ struct Attempt {
   bool pending = false;   // it said that it asks further
   uint8_t repeats = 0;    // how often the request was sent again
   uint8_t hop_limit = 0;  // how many more nodes it was allowed to ask
+
+  bool says_no() const noexcept {  // it has not got the track
+    return answered && (outcome == Outcome::not_here || outcome == Outcome::gone);
+  }
 };
 
 inline constexpr uint32_t kAttemptsKept = 6;
@@ -41,23 +45,30 @@ class AttemptLog {
  public:
   // A search begins. Track records are used again for other tracks, so the log knows whose it is.
   void begin(const core::TrackId& track) noexcept;
-  // A request left, or left again. Beyond kAttemptsKept peers the oldest is forgotten.
+  // A request left, or left again. Beyond kAttemptsKept peers one is forgotten: who said that it has nothing,
+  // or else the oldest.
   void asked(const core::TrackId& track, core::NodeId node, uint8_t hop_limit, Nanos now) noexcept;
-  // The terminal answer of this search, or what counts as one (STALLED). Of a peer that is not in the log:
-  // nothing.
+  // The terminal answer of this search, or what counts as one (STALLED).
   void answered(const core::TrackId& track, core::NodeId node, Outcome outcome, Nanos now) noexcept;
   void pending(const core::TrackId& track, core::NodeId node) noexcept;
+
+  // How many peers were asked, and how many said NOT_HERE or GONE: those forgotten since included.
+  uint32_t peers_asked() const noexcept { return peers_asked_; }
+  uint32_t peers_without() const noexcept { return peers_without_; }
   // Empty when the log is of another track.
   std::span<const Attempt> of(const core::TrackId& track) const noexcept {
     return track_ == track ? std::span(attempts_).first(count_) : std::span<const Attempt>{};
   }
 
  private:
-  Attempt* find(const core::TrackId& track, core::NodeId node) noexcept;
+  Attempt* find(core::NodeId node) noexcept;
+  Attempt* place() noexcept;
 
-  core::TrackId track_;
-  uint32_t count_;
-  std::array<Attempt, kAttemptsKept> attempts_;
+  core::TrackId track_{};
+  uint16_t count_ = 0;
+  uint16_t peers_asked_ = 0;
+  uint16_t peers_without_ = 0;
+  std::array<Attempt, kAttemptsKept> attempts_{};
 };
 
 // One acquire, from the host's word to its one outcome.
@@ -76,10 +87,13 @@ struct Flight {
   bool flowing = false;  // OK: media had arrived
   bool local = false;    // OK: published here
   uint8_t attempt_count = 0;
+  uint16_t peers_asked = 0;    // more than `attempts` holds, perhaps
+  uint16_t peers_without = 0;  // of those: who said NOT_HERE or GONE
   std::array<Attempt, kAttemptsKept> attempts{};
 
   std::span<const Attempt> asked() const noexcept { return std::span(attempts).first(attempt_count); }
-  void set_attempts(std::span<const Attempt> from) noexcept;
+  // Takes over what the log has of this flight's track.
+  void set_attempts(const AttemptLog& log) noexcept;
 };
 
 class FlightRecorder {

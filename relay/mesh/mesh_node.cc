@@ -70,6 +70,13 @@ MeshNode::Usage MeshNode::usage() const {
   return usage;
 }
 
+void MeshNode::explain(Nanos now, const core::TrackId& track, Explanation& out) const {
+  impl_->explain(now, track, out);
+}
+const FlightRecorder& MeshNode::flights() const {
+  return impl_->flights;
+}
+
 void MeshNode::inspect(Inspector& inspector) const {
   const Impl& m = *impl_;
   for (const mesh::Link& l : m.links) {

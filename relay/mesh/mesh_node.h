@@ -28,6 +28,9 @@
 
 namespace trunkline::relay {
 
+struct Explanation;
+class FlightRecorder;
+
 inline constexpr uint32_t kMaxDescriptorBytes = 512;  // the publisher's opaque track descriptor
 inline constexpr Nanos kMeshTick = core::from_ms(1);
 
@@ -251,6 +254,11 @@ class MeshNode {
     virtual void serve(const ServeView&) {}
   };
   void inspect(Inspector& inspector) const;
+
+  // Why does `track` (not) flow here? Everything but what only a data core knows (relay/explain.h). Goes
+  // through the links and what hangs on the track; not for the hot path.
+  void explain(Nanos now, const core::TrackId& track, Explanation& out) const;
+  const FlightRecorder& flights() const;
 
  private:
   struct Impl;

@@ -64,6 +64,7 @@ MeshState::MeshState(const NodeConfig& node_config, uint64_t own_incarnation,
       published_descriptor(std::make_unique_for_overwrite<Descriptor[]>(config.limits.max_tracks)),
       received_descriptor(std::make_unique_for_overwrite<Descriptor[]>(config.limits.max_tracks)),
       ask_serial(random.next() >> 24),
+      attempts(config.limits.max_tracks),
       acquire_times(std::make_unique<core::Histogram[]>(std::size(kOutcomes))) {
   TL_CHECK(cores >= 1 && cores <= core::kMaxCores);
   TL_CHECK(asks.capacity() <= 1u << 24);
@@ -218,6 +219,7 @@ void MeshState::on_core_event(const CoreEvent& e) {
       on_too_big(holder.index, e);
       break;
     case CoreEventKind::kEvidence:
+    case CoreEventKind::kFlowFacts:  // the driver's
       break;
   }
 }
@@ -245,6 +247,7 @@ void MeshState::command_all(const CoreCommand& c) {
 void MeshState::event(const HostEvent& e) {
   TL_DCHECK(outputs_left > 0);
   outputs_left -= outputs_left > 0 ? 1 : 0;
+  if (e.kind == HostEventKind::kOutcome) record_flight(e);
   sink->event(e);
 }
 

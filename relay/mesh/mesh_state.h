@@ -12,6 +12,7 @@
 
 #include "core/bounded_table.h"
 #include "core/timer_wheel.h"
+#include "relay/explain.h"
 #include "relay/mesh/link.h"
 
 namespace trunkline::relay::mesh {
@@ -34,6 +35,13 @@ struct MeshState {
   void event(const HostEvent& e);
   void on_core_event(const CoreEvent& e);
   void on_drain(const HostCommand& c);
+
+  // ---- explain.cc
+  void explain(Nanos at, const core::TrackId& id, Explanation& e) const;
+  void explain_track(uint32_t t, Explanation& e) const;
+  void explain_peers(uint32_t t, Explanation& e) const;
+  PeerView view_of(const Link& l, uint32_t t) const;
+  void record_flight(const HostEvent& e);
   [[gnu::format(printf, 3, 4)]] void log(LogLevel level, const char* format, ...);
   void arm_waiter(uint32_t w, Nanos deadline) { wheel.arm(w, deadline); }
   void arm_track(uint32_t t, Nanos deadline) { wheel.arm(waiters.capacity() + t, deadline); }
@@ -217,6 +225,9 @@ struct MeshState {
   uint32_t fed = 0;     // tracks fed by a peer
   uint32_t served = 0;  // serves with an output
   uint32_t pump_from = 0;
+
+  LazyArray<AttemptLog> attempts;  // by track
+  FlightRecorder flights;
 
   MeshCounters counters;
   std::array<core::Counter, kOutcomeNumbers> outcome_counts;

@@ -1,8 +1,12 @@
 // The C ABI as a careless host meets it: each misuse has a code and a sentence, and none does harm.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <functional>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/support/lab_node.h"
 
@@ -251,6 +255,73 @@ TEST_F(Abi, RefusesAcquiresThatAreWrong) {
   refused(
       "hint", [&] { return tl_hint(q(), nullptr, 2); }, TL_EINVAL,
       "tl_hint: track must not be NULL, and node_id not 0");
+}
+
+TEST_F(Abi, RefusesDrainsThatAreWrong) {
+  refused(
+      "on 2", [&] { return tl_drain(q(), 2, 0); }, TL_EINVAL, "tl_drain: on is 2; it must be 0 or 1");
+  refused(
+      "itself", [&] { return tl_drain(q(), 1, 1); }, TL_EINVAL,
+      "tl_drain: successor 1 is this node: name another one, or 0");
+  refused(
+      "a successor without draining", [&] { return tl_drain(q(), 0, 2); }, TL_EINVAL,
+      "tl_drain: a successor is named, and on is 0: who drains no more refers nobody");
+  EXPECT_EQ(queue_->drain(2), 0);
+  EXPECT_TRUE(eventually([&] { return stat(*node_, "node", "successor") == 2; }));
+  EXPECT_EQ(queue_->undrain(), 0);
+  EXPECT_TRUE(eventually([&] { return stat(*node_, "node", "successor") == 0; }));
+}
+
+TEST_F(Abi, ExplainsATrackAndRemembersItsAcquires) {
+  refused(
+      "no track", [&] { return tl_explain_json(n(), nullptr, "camera", nullptr, 0); }, TL_EINVAL,
+      "tl_explain_json: node and track must not be NULL");
+  refused(
+      "no node", [&] { return tl_flights_json(nullptr, nullptr, 1, nullptr, 0); }, TL_EINVAL,
+      "tl_flights_json: node is NULL");
+  const auto line = [&](const char* name) {
+    const auto json = node_->explain_json(track_, name);
+    return json ? *json : json.error().text;
+  };
+  EXPECT_NE(line("camera").find(R"("line":"track 'camera' does not flow: it is not published here, and this )"
+                                R"(node has no peers","cause":"NO_PEERS")"),
+            std::string::npos)
+      << line("camera");
+  // Three acquires, of which two are of this track.
+  for (const char* name : {"camera", "other", "camera"}) {
+    ASSERT_TRUE(queue_->acquire({.track = *node_->track_id(name), .deadline_ms = 20}));
+    EXPECT_EQ(next_event(*queue_).kind, static_cast<uint32_t>(TL_EVENT_OUTCOME));
+  }
+  const auto lines = [](const Expected<std::string>& text) {
+    return text ? std::count(text->begin(), text->end(), '\n') : -1;
+  };
+  EXPECT_EQ(lines(node_->flights_json(nullptr, 1'000)), 3);
+  EXPECT_EQ(lines(node_->flights_json(&track_, 1'000)), 2);
+  EXPECT_EQ(lines(node_->flights_json(nullptr, 1)), 1);
+  EXPECT_EQ(lines(node_->flights_json(nullptr, 0)), 0);
+  ASSERT_TRUE(queue_->publish({.track = track_}));
+  EXPECT_EQ(next_event(*queue_).kind, static_cast<uint32_t>(TL_EVENT_PUBLISHED));
+  const std::string published = line("camera");
+  EXPECT_NE(published.find(R"("cause":"MUTED_HERE")"), std::string::npos) << published;
+  EXPECT_NE(published.find(R"("flow":{"open":true,"answered":true)"), std::string::npos) << published;
+}
+
+// Questions come from any thread, one at a time; who finds another asking is told so, and nobody waits long.
+TEST_F(Abi, ManyThreadsMayAsk) {
+  std::atomic<int> answered{0}, busy{0}, wrong{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 50; ++round) {
+        const int64_t length = tl_explain_json(n(), track_.data(), nullptr, nullptr, 0);
+        ++(length > 0 ? answered : length == TL_EINUSE ? busy : wrong);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_GT(answered, 0);
+  EXPECT_EQ(answered + busy, 200);
 }
 
 TEST_F(Abi, TheHandlesOfAQueueAreBounded) {

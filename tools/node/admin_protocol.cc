@@ -39,6 +39,28 @@ void check_library(int result, const char* what) {
   }
 }
 
+// What a tl_... function writes into a buffer whose size is not known before: again, with more room, until it
+// fits.
+template <class Write>
+std::string grown(const char* what, Write&& write) {
+  std::string text(1 << 16, '\0');
+  for (int tries = 0; tries < 8; ++tries) {
+    const int64_t length = write(text.data(), text.size());
+    check_library(static_cast<int>(length < 0 ? length : 0), what);
+    const bool fits = static_cast<std::size_t>(length) < text.size();
+    text.resize(static_cast<std::size_t>(length) + (fits ? 0 : 4'096));
+    if (fits) return text;
+  }
+  throw RpcError{kRefused, std::string(what) + ": the text grows faster than it can be read: ask again"};
+}
+
+json parsed(const char* what, const std::string& text) {
+  json value = json::parse(text, nullptr, false);
+  if (value.is_discarded())
+    throw RpcError{kRefused, std::string(what) + ": the library's JSON did not parse: please report this"};
+  return value;
+}
+
 // Unknown members are errors: a misspelt option that is silently ignored is how the wrong track gets
 // published.
 void allow_only(const json& params, std::initializer_list<std::string_view> known) {
@@ -245,6 +267,8 @@ json AdminProtocol::call(ClientId client, const std::string& method, const json&
   if (method == "unpublish") return end(params, true);
   if (method == "release") return end(params, false);
   if (method == "hint") return hint(params);
+  if (method == "explain") return explain(params);
+  if (method == "flights") return flights(params);
   if (method == "drain") return drain(params, true);
   if (method == "undrain") return drain(params, false);
   allow_only(params, {});
@@ -256,10 +280,10 @@ json AdminProtocol::call(ClientId client, const std::string& method, const json&
     tl_describe(node_, text.data(), text.size());
     return {{"text", text.data()}};
   }
-  throw RpcError{kNoMethod,
-                 "no method '" + method + "'" +
-                     did_you_mean(method, {"publish", "unpublish", "acquire", "release", "hint", "drain",
-                                           "undrain", "list", "stats", "describe", "ping"})};
+  throw RpcError{kNoMethod, "no method '" + method + "'" +
+                                did_you_mean(method, {"publish", "unpublish", "acquire", "release", "hint",
+                                                      "explain", "flights", "drain", "undrain", "list",
+                                                      "stats", "describe", "ping"})};
 }
 
 void AdminProtocol::read_track(const json& params, uint8_t id[16], std::string& name) const {
@@ -359,6 +383,33 @@ json AdminProtocol::drain(const json& params, bool on) {
   return json::object();
 }
 
+json AdminProtocol::explain(const json& params) {
+  allow_only(params, {"track", "track_id"});
+  uint8_t id[16];
+  std::string name;
+  read_track(params, id, name);
+  const std::string text = grown("explain", [&](char* to, std::size_t bytes) {
+    return tl_explain_json(node_, id, name.c_str(), to, bytes);
+  });
+  return parsed("explain", text);
+}
+
+json AdminProtocol::flights(const json& params) {
+  allow_only(params, {"track", "track_id", "count"});
+  const auto count = static_cast<uint32_t>(number_member(params, "count", 20, 1, 1'000));
+  uint8_t id[16];
+  std::string name;
+  const bool one = params.contains("track") || params.contains("track_id");
+  if (one) read_track(params, id, name);
+  const std::string lines = grown("flights", [&](char* to, std::size_t bytes) {
+    return tl_flights_json(node_, one ? id : nullptr, count, to, bytes);
+  });
+  json out = json::array();
+  for (std::size_t at = 0, end; (end = lines.find('\n', at)) != std::string::npos; at = end + 1)
+    out.push_back(parsed("flights", lines.substr(at, end - at)));
+  return out;
+}
+
 json AdminProtocol::list() const {
   json out = json::array();
   for (const auto& [handle, entry] : handles_) {
@@ -371,17 +422,8 @@ json AdminProtocol::list() const {
 }
 
 json AdminProtocol::stats() const {
-  std::vector<char> text(1 << 18);
-  int64_t n = tl_stats_json(node_, text.data(), text.size());
-  if (n >= static_cast<int64_t>(text.size())) {
-    text.resize(static_cast<std::size_t>(n) + 4096);
-    n = tl_stats_json(node_, text.data(), text.size());
-  }
-  check_library(static_cast<int>(n < 0 ? n : 0), "stats");
-  const json parsed = json::parse(text.data(), nullptr, false);
-  if (parsed.is_discarded())
-    throw RpcError{kRefused, "stats: the library's JSON did not parse: please report this"};
-  return parsed;
+  return parsed("stats",
+                grown("stats", [&](char* to, std::size_t bytes) { return tl_stats_json(node_, to, bytes); }));
 }
 
 }  // namespace trunkline::tools

@@ -7,14 +7,16 @@
 //   acquire      {"track":"room/cam","deadline_ms":1000,"egress":"127.0.0.1:6004"}  ->  {"handle":2}
 //   release      {"handle":2}
 //   hint         {"track":"room/cam","node":2}
-//   drain        {"node":3}                   new requests of peers are referred to node 3; undrain {} ends
-//   it list | stats | describe | ping   {} events       <-
-//   {"method":"event","params":{"event":"outcome","handle":2,"outcome":"OK",...}}
+//   drain        {"node":3}   new requests of peers are referred to node 3; undrain {} ends it
+//   explain      {"track":"room/cam"}  ->  {"line":"track 'room/cam' flows from node 2 ...",...}
+//   flights      {"count":20,"track":"room/cam"}  ->  [{"outcome":"OK",...}, ...], the newest first
+//   list | stats | describe | ping   {}
+//   events       <- {"method":"event","params":{"event":"outcome","handle":2,"outcome":"OK",...}}
 //
 // A handle belongs to the connection that made it: its events go there, and it is released when the
-// connection ends
-// ("detached": true keeps it, without events). Any `track` is a name; "track_id" with 32 hexadecimal digits
-// may stand in for it. Every error says what is wrong and what to do. One thread; nothing here blocks.
+// connection ends ("detached": true keeps it, without events). Any `track` is a name; "track_id" with 32
+// hexadecimal digits may stand in for it. Every error says what is wrong and what to do. One thread; nothing
+// here blocks, but explain and flights wait for the mesh thread's word, at most a second.
 #pragma once
 
 #include <cstdint>
@@ -65,6 +67,8 @@ class AdminProtocol {
   nlohmann::json end(const nlohmann::json& params, bool publication);
   nlohmann::json hint(const nlohmann::json& params);
   nlohmann::json drain(const nlohmann::json& params, bool on);
+  nlohmann::json explain(const nlohmann::json& params);
+  nlohmann::json flights(const nlohmann::json& params);
   nlohmann::json list() const;
   nlohmann::json stats() const;
   void deliver(const tl_event& event);

@@ -10,7 +10,8 @@
  *              time.
  *
  * Rules that hold everywhere
- *   - No function blocks, except tl_open (start-up) and tl_close (bounded by its argument).
+ *   - No function blocks, except tl_open (start-up) and tl_close (bounded by its argument), and
+ *     tl_explain_json and tl_flights_json (bounded by a second).
  *   - No callback on the data path. The only callback is the log line, called on the service thread.
  *   - Functions return 0 or a count >= 0, or a negative TL_E... code; tl_last_error() then has one sentence
  *     for people: what, where, and what to do. Short counts are normal, never errors.
@@ -18,8 +19,8 @@
  *   - Structures that start with `size` are filled in by the caller with sizeof(the structure): later
  *     versions append members, and a zeroed member means its default. tl_packet is frozen at 64 bytes.
  *
- * Threads    tl_open, tl_close, tl_stats_json, tl_track_id, tl_check_config: any thread. tl_queue_...: the
- *            queue's thread.
+ * Threads    tl_queue_...: the queue's thread. All others: any thread, tl_close apart: nobody uses the node
+ *            meanwhile or later.
  * Fork       a child of fork() must not touch a node of its parent; it may open its own.
  * Signals    the library installs no handler; its threads block all signals.
  * Memory     reserved at tl_open from [limits]; never grows beyond that. The library never frees what the
@@ -59,7 +60,8 @@ enum {
   TL_ENOTREADY = -7, /* the publication is not confirmed yet: wait for TL_EVENT_PUBLISHED */
   TL_EINUSE = -8,    /* the queue is open already, or the node still has open queues */
   TL_ETOOBIG = -9,   /* a packet or text does not fit; the text says the limit */
-  TL_ECLOSED = -10   /* the node is closing */
+  TL_ECLOSED = -10,  /* the node is closing */
+  TL_ETIMEOUT = -11  /* the node's mesh thread did not answer within a second */
 };
 /* "TL_EINVAL", ...; never NULL. */
 TL_API const char* tl_error_name(int code);
@@ -105,6 +107,17 @@ TL_API int tl_node_track_id(const tl_node* node, const char* name, uint8_t id[16
 /* Every counter and histogram, as one JSON object, zero-terminated. Returns its length without the zero
    (which may be larger than `bytes`: then nothing useful was written; call again with more room). */
 TL_API int64_t tl_stats_json(const tl_node* node, char* json, size_t bytes);
+/* Why does a track (not) flow on this node? One JSON object: `line`, one sentence with the one cause; `cause`
+   and `cause_node`; `next`, what to do; `text`, all of it for a terminal; and the facts. `name` is what
+   people call the track, and may be NULL. Waits for the node's mesh thread, normally a fraction of a
+   millisecond, never more than a second. Length and `bytes` as tl_stats_json. Errors: TL_EINVAL, TL_ETIMEOUT,
+   TL_EINUSE (another thread is asking this node). */
+TL_API int64_t tl_explain_json(tl_node* node, const uint8_t track[16], const char* name, char* json,
+                               size_t bytes);
+/* The last `n` acquires, the newest first: those of `track`, or of all tracks when it is NULL. One JSON
+   object per line: when, for how long, the outcome, and whom it asked. At most the last 1 000 are kept. Waits
+   and fails as tl_explain_json. */
+TL_API int64_t tl_flights_json(tl_node* node, const uint8_t* track, uint32_t n, char* json, size_t bytes);
 /* One sentence each about the ports in use and why; for a start-up message. */
 TL_API int64_t tl_describe(const tl_node* node, char* text, size_t bytes);
 /* The UDP address of data core 0, "127.0.0.1:7000", with the port the kernel chose. */

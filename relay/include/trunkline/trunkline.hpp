@@ -246,6 +246,17 @@ class Node {
   Expected<std::string> stats_json() const {
     return detail::text([&](char* to, size_t bytes) { return tl_stats_json(node_, to, bytes); });
   }
+  // Why the track (not) flows on this node, and its last acquires: see tl_explain_json, tl_flights_json.
+  Expected<std::string> explain_json(const TrackBytes& track, const std::string& name = {}) {
+    return detail::text([&](char* to, size_t bytes) {
+      return tl_explain_json(node_, track.data(), name.c_str(), to, bytes);
+    });
+  }
+  Expected<std::string> flights_json(const TrackBytes* track, uint32_t n) {
+    return detail::text([&](char* to, size_t bytes) {
+      return tl_flights_json(node_, track != nullptr ? track->data() : nullptr, n, to, bytes);
+    });
+  }
   Expected<std::string> describe() const {
     return detail::text([&](char* to, size_t bytes) { return tl_describe(node_, to, bytes); });
   }

@@ -25,7 +25,7 @@ Flight flight(uint8_t of, uint64_t handle) {
 
 class AttemptLogTest : public testing::Test {
  protected:
-  LazyArray<AttemptLog> logs_{1};
+  LazyArray<AttemptLog> logs_{1};  // as the mesh keeps them: all bits zero, never constructed
   AttemptLog& log_ = logs_[0];
 };
 
@@ -68,8 +68,28 @@ TEST_F(AttemptLogTest, ForgetsTheOldestPeerWhenThereIsNoRoom) {
   ASSERT_EQ(attempts.size(), kAttemptsKept);
   EXPECT_EQ(attempts.front().node.value, 3u);
   EXPECT_EQ(attempts.back().node.value, kAttemptsKept + 2);
-  log_.answered(track(1), {1}, Outcome::ok, core::from_ms(99));  // it is forgotten: nothing happens
-  for (const Attempt& attempt : log_.of(track(1))) EXPECT_FALSE(attempt.answered);
+}
+
+TEST_F(AttemptLogTest, ForgetsFirstWhoHasNothing) {
+  for (uint64_t node = 1; node <= kAttemptsKept; ++node) log_.asked(track(1), {node}, 0, core::from_ms(1));
+  log_.answered(track(1), {4}, Outcome::not_here, core::from_ms(2));
+  log_.asked(track(1), {7}, 0, core::from_ms(3));
+  for (const Attempt& attempt : log_.of(track(1))) EXPECT_NE(attempt.node.value, 4u);
+  EXPECT_EQ(log_.of(track(1)).front().node.value, 1u);
+}
+
+TEST_F(AttemptLogTest, CountsWhoWasAskedAndWhoHasNothingBeyondWhatItKeeps) {
+  for (uint64_t node = 1; node <= 32; ++node) log_.asked(track(1), {node}, 0, core::from_ms(1));
+  for (uint64_t node = 1; node <= 31; ++node)
+    log_.answered(track(1), {node}, node % 2 == 0 ? Outcome::gone : Outcome::not_here, core::from_ms(2));
+  EXPECT_EQ(log_.peers_asked(), 32u);
+  EXPECT_EQ(log_.peers_without(), 31u);
+  log_.asked(track(1), {31}, 0, core::from_ms(3));  // asked again: it may have it now
+  EXPECT_EQ(log_.peers_asked(), 32u);
+  EXPECT_EQ(log_.peers_without(), 30u);
+  log_.begin(track(1));
+  EXPECT_EQ(log_.peers_asked(), 0u);
+  EXPECT_EQ(log_.peers_without(), 0u);
 }
 
 TEST_F(AttemptLogTest, ARecordThatIsUsedForAnotherTrackShowsNothingOfTheOldOne) {
@@ -118,15 +138,21 @@ TEST(FlightRecorder, CopiesThoseOfOneTrack) {
   EXPECT_EQ(recorder.copy(UINT64_MAX, track(9), out), 0u);
 }
 
-TEST(FlightRecorder, AFlightTakesAsManyAttemptsAsFit) {
-  std::vector<Attempt> many(kAttemptsKept + 3);
-  many[0].node = {17};
-  Flight f;
-  f.set_attempts(many);
-  EXPECT_EQ(f.asked().size(), kAttemptsKept);
-  EXPECT_EQ(f.asked()[0].node.value, 17u);
-  f.set_attempts({});
-  EXPECT_TRUE(f.asked().empty());
+TEST(FlightRecorder, AFlightTakesTheRequestsOfItsOwnTrack) {
+  AttemptLog log;
+  log.asked(track(1), {17}, 0, core::from_ms(1));
+  log.asked(track(1), {18}, 2, core::from_ms(1));
+  log.answered(track(1), {17}, Outcome::not_here, core::from_ms(4));
+  Flight mine = flight(1, 5);
+  mine.set_attempts(log);
+  ASSERT_EQ(mine.asked().size(), 2u);
+  EXPECT_EQ(mine.asked()[0].node.value, 17u);
+  EXPECT_EQ(mine.peers_asked, 2u);
+  EXPECT_EQ(mine.peers_without, 1u);
+  Flight other = flight(2, 6);
+  other.set_attempts(log);
+  EXPECT_TRUE(other.asked().empty());
+  EXPECT_EQ(other.peers_asked, 0u);
 }
 
 }  // namespace
