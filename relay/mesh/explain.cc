@@ -28,7 +28,7 @@ void MeshState::record_flight(const HostEvent& e) {
   const auto waiter = handle_table.find(handle_key(kWaiterHandle, e.queue, e.handle));
   if (waiter && tracks[waiters[*waiter].track].id == e.track)
     flight.deadline = waiters[*waiter].deadline - waiters[*waiter].submitted;
-  if (const uint32_t t = find_track(e.track); t != kNil) flight.set_attempts(attempts[t]);
+  if (const uint32_t t = find_track(e.track); t != kNil) flight.set_attempts(attempt_logs[t]);
   flights.record(flight);
 }
 
@@ -48,7 +48,7 @@ void MeshState::explain(Nanos at, const core::TrackId& id, Explanation& e) const
 
 void MeshState::explain_track(uint32_t t, Explanation& e) const {
   const Track& track = tracks[t];
-  e.attempts = attempts[t];
+  e.attempts = attempt_logs[t];
   if (track.publication != kNil) {
     const Publication& p = publications[track.publication];
     e.published = p.state == PublicationState::kLive      ? PublishedHere::kLive

@@ -63,8 +63,8 @@ MeshState::MeshState(const NodeConfig& node_config, uint64_t own_incarnation,
       wheel(config.limits.max_acquires + 2 * config.limits.max_tracks, kMeshTick, Nanos{0}),
       published_descriptor(std::make_unique_for_overwrite<Descriptor[]>(config.limits.max_tracks)),
       received_descriptor(std::make_unique_for_overwrite<Descriptor[]>(config.limits.max_tracks)),
+      attempt_logs(config.limits.max_tracks),
       ask_serial(random.next() >> 24),
-      attempts(config.limits.max_tracks),
       acquire_times(std::make_unique<core::Histogram[]>(std::size(kOutcomes))) {
   TL_CHECK(cores >= 1 && cores <= core::kMaxCores);
   TL_CHECK(asks.capacity() <= 1u << 24);

@@ -218,6 +218,8 @@ struct MeshState {
 
   MeshNode::Draining draining;  // peers' new requests are answered DRAINING, naming the successor
 
+  LazyArray<AttemptLog> attempt_logs;  // by track
+
   ListHead dirty;    // tracks
   ListHead changes;  // publications
   ListHead gone;     // tombstones
@@ -226,7 +228,6 @@ struct MeshState {
   uint32_t served = 0;  // serves with an output
   uint32_t pump_from = 0;
 
-  LazyArray<AttemptLog> attempts;  // by track
   FlightRecorder flights;
 
   MeshCounters counters;
