@@ -30,9 +30,9 @@ uint32_t MeshDriver::run_once(Nanos now) {
   connecting_until_ = Nanos{0};
   uint32_t done = run_timers(now);
   for (const auto& core : rings_.cores) done += run_core(now, *core);
-  for (uint16_t queue = 0; queue < rings_.channels.size(); ++queue) done += run_channel(now, queue);
-  done += run_static(now);
-  done += run_questions(now);
+  for (uint16_t queue = 0; queue < rings_.channels.size(); ++queue) done += run_channel(queue);
+  done += run_static(now_);
+  done += run_questions(now_);
   if (blocked_) ++passes_blocked_;
   return done;
 }
@@ -90,7 +90,7 @@ uint32_t MeshDriver::run_core(Nanos now, CoreRings& core) {
   return done;
 }
 
-uint32_t MeshDriver::run_channel(Nanos now, uint16_t queue) {
+uint32_t MeshDriver::run_channel(uint16_t queue) {
   HostChannel& channel = *rings_.channels[queue];
   const HostChannel::State state = channel.state();  // before the ring: a closing host sent nothing later
   if (state == HostChannel::kClosed) return 0;
@@ -101,13 +101,14 @@ uint32_t MeshDriver::run_channel(Nanos now, uint16_t queue) {
       break;
     }
     ++taken;
+    now_ = std::max(now_, command.submitted);  // it may have come while this pass was under way
     if (!shutting_down_ && admit(command, *live_[queue]))
-      node_.step(now, {MeshInput::Kind::kHostCommand, nullptr, nullptr, &command}, *this);
+      node_.step(now_, {MeshInput::Kind::kHostCommand, nullptr, nullptr, &command}, *this);
   }
   channel.commands.release(taken);
   uint32_t done = taken;
   if (state == HostChannel::kClosing || shutting_down_) {
-    if (channel.commands.peek(1).empty()) done += sweep(now, queue);
+    if (channel.commands.peek(1).empty()) done += sweep(now_, queue);
     if (state == HostChannel::kClosing && live_[queue]->count == 0 && channel.commands.peek(1).empty())
       channel.closed();
   }

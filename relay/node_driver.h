@@ -79,7 +79,7 @@ class MeshDriver final : private MeshSink {
   bool step(Nanos now, const MeshInput& input);
   uint32_t run_timers(Nanos now);
   uint32_t run_core(Nanos now, CoreRings& core);
-  uint32_t run_channel(Nanos now, uint16_t queue);
+  uint32_t run_channel(uint16_t queue);
   uint32_t run_static(Nanos now);
   uint32_t run_questions(Nanos now);
   bool begin_reply(Nanos now, const Question& question, Reply& reply);

@@ -224,8 +224,9 @@ class Driver : public ::testing::Test {
   NodeRings rings_{config_};
   MeshDriver driver_{config_, node_, rings_};
 
-  uint64_t acquire(HostChannel& channel) {
+  uint64_t acquire(HostChannel& channel, Nanos submitted = {}) {
     HostCommand command;
+    command.submitted = submitted;
     command.kind = HostCommandKind::kAcquire;
     command.queue = static_cast<uint16_t>(channel.index());
     command.handle = channel.handles.try_alloc(false)->handle;
@@ -251,6 +252,22 @@ TEST_F(Driver, AnswersACommandAndSaysWhomToWake) {
   EXPECT_EQ(event.handle, handle);
   EXPECT_EQ(touched, 2u) << "a bit for queue 1";
   EXPECT_FALSE(driver_.has_input());
+}
+
+TEST_F(Driver, WhatCameDuringThePassDoesNotEndBeforeItBegan) {
+  HostChannel& channel = *rings_.channels[0];
+  ASSERT_TRUE(channel.open());
+  const Nanos pass = core::from_ms(1);
+  HostCommand release;
+  release.kind = HostCommandKind::kRelease;
+  release.submitted = pass + core::from_us(30);
+  release.handle = acquire(channel, release.submitted);
+  ASSERT_TRUE(channel.commands.try_push(release));  // it ends within the pass, one way or the other
+  driver_.run_once(pass);
+  HostEvent event;
+  ASSERT_TRUE(channel.take(event));
+  EXPECT_EQ(event.handle, release.handle);
+  EXPECT_GE(event.elapsed, Nanos{});
 }
 
 TEST_F(Driver, MakesNoStepWithoutRoomForItsOutputs) {
