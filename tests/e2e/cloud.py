@@ -158,25 +158,13 @@ class Host:
         return (found["state"], found["text"], self.stats_at - found["for_ms"] * 1e-3) if found else ("?", "", 0.0)
 
 
-class Cloud:
-    """Namespaces, switch, media and whatever nodes run at the moment."""
+class Wires:
+    """Five network namespaces on one switch, and the configuration of a node in each."""
 
-    def __init__(self, bench):
-        self.bench = bench
+    def __init__(self, bench, loss=LOSS):
+        self.bench, self.loss = bench, loss
         self.homes = {i: bench.namespace() for i in NODES}
-        self.nodes, self.hosts = {}, {}
-        self._join()
-        self.media = live_media.LiveMedia()
-        bench.defer(self.media.close)
-        for i in NODES:
-            with self.homes[i]:
-                self.media.sender(media.udp_socket(), {
-                    track_number(i, k): ("127.0.0.1", MEDIA_PORT + 2 * k) for k in range(len(TRACKS))}, PERIOD_S)
-                self.media.receiver(media.udp_socket(port=TAP_PORT), f"n{i}")
-        self.media.start()
-
-    def _join(self):
-        self.switch = self.bench.namespace()
+        self.switch = bench.namespace()
         with self.switch:
             for bridge in ("whole", "apart"):
                 lab.ip("link", "add", bridge, "type", "bridge")
@@ -204,15 +192,31 @@ class Cloud:
             for i in members:
                 lab.ip("link", "set", f"port-{i}", "master", name)
 
-    # --- nodes
-
     def config(self, i, **wire):
         peers = [(j, f"{address(j)}:{NODE_PORT}") for j in NODES if j != i]
         config = lab.node_config(i, f"{address(i)}:{NODE_PORT}", peers)
         config["wire"] |= wire
         config["lab"] = {"seed": i, "impair": [
-            {"to": to, "delay_ms": one_way_ms(i, j), "jitter_ms": JITTER_MS, "loss": LOSS} for j, to in peers]}
+            {"to": to, "delay_ms": one_way_ms(i, j), "jitter_ms": JITTER_MS, "loss": self.loss} for j, to in peers]}
         return config
+
+
+class Cloud(Wires):
+    """Wires, live media from each node to each, and whatever nodes run at the moment."""
+
+    def __init__(self, bench):
+        super().__init__(bench)
+        self.nodes, self.hosts = {}, {}
+        self.media = live_media.LiveMedia()
+        bench.defer(self.media.close)
+        for i in NODES:
+            with self.homes[i]:
+                self.media.sender(media.udp_socket(), {
+                    track_number(i, k): ("127.0.0.1", MEDIA_PORT + 2 * k) for k in range(len(TRACKS))}, PERIOD_S)
+                self.media.receiver(media.udp_socket(port=TAP_PORT), f"n{i}")
+        self.media.start()
+
+    # --- nodes
 
     def start(self, i, **wire):
         self.nodes[i] = self.bench.node(self.config(i, **wire), self.homes[i])

@@ -259,15 +259,20 @@ def total(stats, part, name):
 class Process:
     """A child with its output in a file; ended by its pid."""
 
-    def __init__(self, command, log, **options):
+    def __init__(self, command, log, stdin=subprocess.DEVNULL, **options):
         self.log = pathlib.Path(log)
         with open(self.log, "wb") as sink:
-            self._process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=sink,
+            self._process = subprocess.Popen([str(c) for c in command], stdin=stdin, stdout=sink,
                                              stderr=subprocess.STDOUT, **options)
         self.pid = self._process.pid
 
     def send(self, which):
         self._process.send_signal(which)
+
+    def feed(self, data):
+        """Writes to its input, made with stdin=subprocess.PIPE."""
+        self._process.stdin.write(data)
+        self._process.stdin.flush()
 
     def exit_code(self):
         """None while it runs."""

@@ -122,6 +122,7 @@ def serve():
     """The process: sends on time, reads what is there, answers its test; ends with it."""
     commands = sys.stdin.buffer
     ledger = Ledger(json.loads(commands.readline()))
+    print("{}", flush=True)  # one line at a time: a second one read along with the first would never be seen
     selector = selectors.DefaultSelector()
     selector.register(commands, selectors.EVENT_READ, None)
     for name, received in ledger.receivers.items():
@@ -169,7 +170,7 @@ class LiveMedia:
     def start(self):
         self._process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          pass_fds=[s.fileno() for s in self._sockets])
-        self._say(json.dumps(self._spec))
+        self.ask(json.dumps(self._spec))
 
     def _say(self, line):
         self._process.stdin.write(line.encode() + b"\n")

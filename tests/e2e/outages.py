@@ -8,6 +8,7 @@ wrong name or late, or harms nodes that nothing happened to, fails the test. TRU
 and a partition last (10 s; the short tier takes 2 s). Needs root and network namespaces.
 """
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -16,7 +17,8 @@ import time
 
 import cloud as clouds
 import lab
-from cloud import NODES, TRACKS, Cloud, Timeline, one_way_ms
+from cloud import NODES, Cloud, Timeline, one_way_ms
+from flash_crowd import flash_crowd
 from lab import check
 
 OUTAGE_S = float(os.environ.get("TRUNKLINE_E2E_OUTAGE_S", "10"))
@@ -309,12 +311,22 @@ def partition():
 
 
 SITUATIONS = [wrong_setting_on_two, wrong_setting_on_all, required_setting_absent_on_all, killed_publisher, stopped_node,
-              partition, one_bad_node]
+              partition, flash_crowd, one_bad_node]
+
+def use_release_build():
+    """By hand: what `tools/dev build` made, unless the environment names something else."""
+    build = pathlib.Path(__file__).resolve().parents[2] / "build" / "release"
+    for name, path in (("TRUNKLINE", "tools/trunkline"), ("TRUNKLINE_CROWD_HOST", "tests/e2e/crowd_host")):
+        if (build / path).exists():
+            os.environ.setdefault(name, str(build / path))
+
 
 if __name__ == "__main__":
     lab.need_root()
+    use_release_build()
     lab.trunkline()
-    chosen = [s for s in SITUATIONS if s.__name__ in sys.argv[1:]] if sys.argv[1:] else SITUATIONS
-    if len(chosen) != len(sys.argv[1:]) and sys.argv[1:]:
+    named = {s.__name__: s for s in SITUATIONS}
+    chosen = [named[name] for name in sys.argv[1:] if name in named] or SITUATIONS
+    if not set(sys.argv[1:]) <= set(named):
         sys.exit("situations: " + ", ".join(s.__name__ for s in SITUATIONS))
     lab.run(*chosen)
