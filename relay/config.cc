@@ -14,11 +14,11 @@ const WireSetting* NodeConfig::find_setting(std::string_view setting) const {
   return nullptr;
 }
 
-const std::vector<std::string>& required_settings(uint8_t wire_version) {
-  // Frozen per version. A new requirement is a new wire version: a build cannot be rolled out without it.
-  static const std::vector<std::string> kVersion1{"track_namespace", "mtu", "suite"};
+const std::vector<std::string>& required_settings(uint8_t wire_version, const WireProfile& profile) {
+  // A new requirement is a new wire version: a build cannot be rolled out without it.
   static const std::vector<std::string> kNone;
-  return wire_version == 1 ? kVersion1 : kNone;
+  const WireVersion* const version = profile.find(wire_version);
+  return version != nullptr ? version->required : kNone;
 }
 
 // The key is BLAKE2b-256 of the namespace rather than the namespace itself: BLAKE2b takes keys of at most 64

@@ -19,6 +19,7 @@
 #include "core/time.h"
 #include "core/udp_address.h"
 #include "relay/core_link.h"
+#include "relay/wire_profile.h"
 
 namespace trunkline::relay {
 
@@ -141,6 +142,8 @@ struct NodeConfig {
   std::string region;
   std::string colour = "default";
   bool lab = false;  // needed by: the null suite, impairments, rules
+  // What this build speaks, and which of it is offered. Outlives the configuration.
+  const WireProfile* profile = &production_profile();
   uint8_t wire_version_min = 1;
   uint8_t wire_version_max = 1;
 
@@ -171,8 +174,9 @@ struct NodeConfig {
   const WireSetting* find_setting(std::string_view setting) const;
 };
 
-// The settings that `wire_version` requires: names under [wire].
-const std::vector<std::string>& required_settings(uint8_t wire_version);
+// The settings that `wire_version` requires: names under [wire]; none for a version that the profile lacks.
+const std::vector<std::string>& required_settings(uint8_t wire_version,
+                                                  const WireProfile& profile = production_profile());
 
 // Everything that a single value cannot say: required settings, ranges, duplicate ids, the null suite outside
 // a laboratory. The error names the key, what is wrong and what to do.

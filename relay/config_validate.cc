@@ -90,8 +90,10 @@ Problem check_versions(const NodeConfig& c) {
     return "wire.version_min = " + std::to_string(c.wire_version_min) +
            " is above wire.version_max = " + std::to_string(c.wire_version_max) + ": exchange them";
   }
-  if (auto p = check_range("wire.version_min", c.wire_version_min, 1, kWireVersion)) return p;
-  return check_range("wire.version_max", c.wire_version_max, 1, kWireVersion);
+  const WireProfile& speaks = *c.profile;
+  if (auto p = check_range("wire.version_min", c.wire_version_min, speaks.oldest(), speaks.newest()))
+    return p;
+  return check_range("wire.version_max", c.wire_version_max, speaks.oldest(), speaks.newest());
 }
 
 // ---- [wire]
@@ -118,7 +120,7 @@ Problem check_setting(const WireSetting& setting) {
 
 Problem check_required(const NodeConfig& c) {
   for (unsigned version = c.wire_version_min; version <= c.wire_version_max; ++version) {
-    for (const std::string& name : required_settings(static_cast<uint8_t>(version))) {
+    for (const std::string& name : required_settings(static_cast<uint8_t>(version), *c.profile)) {
       if (c.find_setting(name) != nullptr) continue;
       return "wire." + name + " is required by wire version " + std::to_string(version) +
              " and has no default: set it to the value that the whole cluster uses";

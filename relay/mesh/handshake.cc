@@ -13,9 +13,9 @@
 // longer than the retry interval; and the answer to a repeated msg1 is repeated byte for byte too. Each
 // exchange ends after kExchange, and the next begins with fresh keys.
 //
-// A refusal is msg2 with the setting and both values; it changes the state of the link and no session.
+// A refusal is msg2 with the setting and both values, or, of an answer, the confirm with the same; it changes
+// the state of the link (refusal.cc) and no session.
 #include <algorithm>
-#include <charconv>
 
 #include "relay/mesh/mesh_state.h"
 
@@ -24,14 +24,9 @@ namespace trunkline::relay::mesh {
 namespace {
 
 constexpr Nanos kFirstRetry = core::from_ms(100);
-constexpr Nanos kLongestRetry = core::from_s(1);  // a link is up at most 3 s after its wire is whole again
-constexpr Nanos kExchange = core::from_s(3);      // then a new msg1; longer than any round trip
-// Whoever answered a msg1 waits this long for the proof, then asks itself: three of the longest round trips.
-// Not longer, because two nodes that answered each other's msg1 crosswise both wait.
-constexpr Nanos kProof = core::from_s(1);
+constexpr Nanos kExchange = core::from_s(3);         // then a new msg1; longer than any round trip
 constexpr Nanos kLongestBackoff = core::from_s(30);  // of an incompatible link
 constexpr Nanos kOldSession = core::from_s(1);       // a replaced session still receives what was under way
-constexpr uint64_t kLargestIncarnation = uint64_t{1} << 53;  // milliseconds: a peer cannot exhaust it
 
 std::span<uint8_t> after_header(std::array<uint8_t, kMaxFrameBytes>& datagram, uint16_t length) {
   return std::span(datagram).subspan(kHeaderBytes, length - kHeaderBytes);
@@ -70,6 +65,7 @@ size_t MeshState::write_message(Link& l, DatagramType type, uint32_t index,
       l.handshake->write(static_cast<uint8_t>(type), payload, std::span(l.message).subspan(kHeaderBytes));
   l.message_length = length == 0 ? uint16_t{0} : static_cast<uint16_t>(kHeaderBytes + length);
   l.peer_msg1 = 0;  // what was there answered it, and is gone
+  l.answer_proven = false;
   return l.message_length;
 }
 
@@ -112,6 +108,7 @@ void MeshState::handshake_timer(Link& l) {
   if (l.step == HandshakeStep::kIdle || now - l.exchange_at > kExchange) begin_handshake(l);
   ++l.sends;
   send_message(l, l.configured);
+  l.sent_at = now;
   l.retry_interval = l.retry_interval.ns == 0 ? kFirstRetry : l.retry_interval * 3 / 2;
   const Nanos longest = l.incompatible ? kLongestBackoff : kLongestRetry;
   l.retry_interval = std::min(l.retry_interval, longest);
@@ -142,10 +139,11 @@ void MeshState::on_msg2(const Frame& frame) {
     }
   }
   const std::optional<Hello> theirs = read.ok ? decode_hello(read.payload) : std::nullopt;
-  if (!theirs || theirs->node != l->node || theirs->incarnation < l->incarnation) {
+  if (!theirs || theirs->node != l->node) {
     counters.add(MeshCounter::handshakes_ignored);
     return;
   }
+  if (theirs->incarnation < l->incarnation) return refuse_answer(*l, frame, *theirs);
   l->step = HandshakeStep::kIdle;
   if (const auto refusal = judge(make_hello(config, incarnation), *theirs, config.rules)) {
     l->made = -1;
@@ -178,22 +176,22 @@ void MeshState::on_msg1(const Frame& frame) {
   }
   const uint64_t hash = hash_of(frame);
   if (l->message_length != 0 && l->peer_msg1 == hash && l->step != HandshakeStep::kAwaitMsg2) {
-    return send_message(*l, frame.address);  // the answer was lost, or this is a copy
+    if (!l->answer_proven) return send_message(*l, frame.address);  // it was lost, or this is a copy
+    if (l->alive) {
+      counters.add(MeshCounter::handshakes_ignored);  // a copy: the answer has done its work
+      return;
+    }
+    // The peer is as it was before it had the answer: a machine that was restored from a snapshot. The same
+    // answer would give it the keys of the former session again, and the numbers with which it used them.
   }
-  if (l->step == HandshakeStep::kAwaitMsg2 && config.id < l->node) {
-    counters.add(MeshCounter::handshakes_ignored);  // ours wins; the peer answers it
+  // Ours wins, and the peer answers it; but not if it must have been lost and its repetition is far, as on a
+  // link that was incompatible and is not any more.
+  if (l->step == HandshakeStep::kAwaitMsg2 && config.id < l->node && now - l->sent_at < kLongestRetry) {
+    counters.add(MeshCounter::handshakes_ignored);
     return;
   }
   if (theirs->incarnation < l->incarnation) {
-    Refusal refusal;
-    char mine[24]{}, other[24]{};
-    std::to_chars(mine, mine + sizeof mine - 1, l->incarnation);
-    std::to_chars(other, other + sizeof other - 1, theirs->incarnation);
-    refusal.code = RefusalCode::kIncarnation;
-    refusal.setting = ShortText("incarnation");
-    refusal.mine = ShortText(mine);
-    refusal.theirs = ShortText(other);
-    return send_refusal(*l, frame, refusal, hash);
+    return send_refusal(*l, frame, outlived(l->incarnation, theirs->incarnation), hash);
   }
   if (const auto refusal = judge(make_hello(config, incarnation), *theirs, config.rules)) {
     send_refusal(*l, frame, *refusal, hash);
@@ -255,14 +253,22 @@ void MeshState::on_confirm(const Frame& frame) {
   Link* l = slot / 2 < links.size() ? &links[slot / 2] : nullptr;
   std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
   if (l == nullptr || l->step != HandshakeStep::kAwaitProof || l->made != static_cast<int8_t>(slot & 1) ||
-      l->sessions[slot & 1].receive_index[0] != index ||
-      !l->handshake
-           ->read(static_cast<uint8_t>(DatagramType::kHandshakeConfirm), after_header(bytes, frame.length))
-           .ok) {
+      l->sessions[slot & 1].receive_index[0] != index) {
     counters.add(MeshCounter::handshakes_ignored);
     return;
   }
-  proven(*l);
+  const Handshake::Read read = l->handshake->read(static_cast<uint8_t>(DatagramType::kHandshakeConfirm),
+                                                  after_header(bytes, frame.length));
+  if (read.ok && read.payload.empty()) return proven(*l);
+  const std::optional<Refusal> refusal = read.ok ? decode_refusal(read.payload) : std::nullopt;
+  if (!refusal) {
+    counters.add(MeshCounter::handshakes_ignored);
+    return;
+  }
+  remove_session(*l, l->made);
+  l->made = -1;
+  l->step = HandshakeStep::kIdle;
+  refused(*l, *refusal);
 }
 
 void MeshState::proven(Link& l) {
@@ -270,44 +276,8 @@ void MeshState::proven(Link& l) {
     l.rtt.sample(static_cast<uint32_t>(std::max<int64_t>(1, (now - l.exchange_at).us())));
   }
   l.step = HandshakeStep::kIdle;
+  l.answer_proven = true;
   activate_session(l, l.made, l.made_incarnation, l.made_cores, Nanos{0});
-}
-
-// ---- refusals
-
-// We refused the peer or were refused by it: the same to both ends.
-void MeshState::refused(Link& l, const Refusal& refusal) {
-  counters.add(MeshCounter::handshakes_refused);
-  if (refusal.code == RefusalCode::kIncarnation) {
-    // The peer remembers a later start of ours than this one: our clock was set back. Raise and go on.
-    uint64_t remembered = 0;
-    const std::string_view text = refusal.theirs.view();
-    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), remembered);
-    if (config.rules.clock_set_back && parsed.ec == std::errc{} && remembered >= incarnation &&
-        remembered < kLargestIncarnation) {
-      incarnation = remembered + 1;
-      log(LogLevel::kWarn, "incarnation raised to %llu: node %llu remembers a later start of this node",
-          static_cast<unsigned long long>(incarnation), static_cast<unsigned long long>(l.node.value));
-    }
-    l.retry_at = config.rules.clock_set_back ? now : now + kLongestRetry;
-    return;
-  }
-  const std::array<char, 192> text = refusal.text();
-  const bool same = l.incompatible && std::string_view(l.text.data()) == std::string_view(text.data());
-  if (!same) {
-    log(LogLevel::kError, "node %llu is incompatible: %s", static_cast<unsigned long long>(l.node.value),
-        text.data());
-    l.retry_interval = kLongestRetry;
-  }
-  l.text = text;
-  l.incompatible = true;
-  l.incompatible_outcome = refusal.code == RefusalCode::kVersion || refusal.code == RefusalCode::kFeature
-                               ? Outcome::unsupported
-                               : Outcome::config_mismatch;
-  l.retry_interval = std::max(l.retry_interval, kLongestRetry);
-  l.retry_at = now + l.retry_interval;
-  show_state(l);
-  link_news(l);
 }
 
 // ---- sessions

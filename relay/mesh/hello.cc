@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "relay/byte_reader.h"
-#include "relay/mesh/messages.h"
 #include "relay/text.h"
 
 namespace trunkline::relay {
@@ -205,8 +204,9 @@ Hello make_hello(const NodeConfig& config, uint64_t incarnation) noexcept {
   Hello hello;
   hello.version_min = config.wire_version_min;
   hello.version_max = config.wire_version_max;
-  hello.features_supported = kFeaturesSupported;
-  hello.features_required = kFeaturesRequired;
+  hello.profile = config.profile;
+  hello.features_supported = config.profile->features_supported;
+  hello.features_required = config.profile->features_required;
   hello.cluster = config.cluster;
   hello.node = config.id;
   hello.name = config.name;
@@ -224,8 +224,9 @@ Hello make_hello(const NodeConfig& config, uint64_t incarnation) noexcept {
       setting.accepted[setting.accepted_count++] = value;
     }
   }
-  for (uint32_t v = config.wire_version_min; v <= config.wire_version_max && v < kMaxWireVersions; ++v) {
-    hello.fingerprints[v] = schema_fingerprint(static_cast<uint8_t>(v));
+  for (const WireVersion& version : config.profile->versions) {
+    const bool offered = version.number >= hello.version_min && version.number <= hello.version_max;
+    if (offered && version.number < kMaxWireVersions) hello.fingerprints[version.number] = version.schema;
   }
   return hello;
 }

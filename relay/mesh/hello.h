@@ -38,10 +38,6 @@ inline constexpr uint32_t kMaxHelloSettings = 8;
 inline constexpr uint32_t kMaxAcceptedValues = 8;  // per setting
 inline constexpr uint32_t kMaxWireVersions = 8;    // the header's version field has 3 bits
 
-// Features of this build, a bit each. None exists yet: version 1 is the base.
-inline constexpr uint64_t kFeaturesSupported = 0;
-inline constexpr uint64_t kFeaturesRequired = 0;
-
 struct HelloSetting {
   std::string_view name;
   std::string_view current;
@@ -72,6 +68,8 @@ struct Hello {
   std::array<HelloSetting, kMaxHelloSettings> settings{};
   uint8_t setting_count = 0;
   std::array<uint64_t, kMaxWireVersions> fingerprints{};  // [v]: of offered version v; 0: not offered
+  // Not on the wire: of the build that made this HELLO; nullptr when it was received.
+  const WireProfile* profile = nullptr;
 
   const HelloSetting* find_setting(std::string_view name) const noexcept;
 };
@@ -128,6 +126,9 @@ struct Refusal {
   std::array<char, 192> text() const noexcept;
 };
 
+// A peer that gives incarnation `said`, while `remembered` is known of it.
+Refusal outlived(uint64_t remembered, uint64_t said) noexcept;
+
 size_t encode(const Refusal& refusal, std::span<uint8_t> out) noexcept;
 // As the receiver sees it: what the sender called "mine" is "theirs" here. Nothing: malformed.
 std::optional<Refusal> decode_refusal(std::span<const uint8_t> payload) noexcept;
@@ -138,7 +139,9 @@ uint8_t common_version(const Hello& mine, const Hello& theirs) noexcept;
 // Nothing: these two may form a link. Checked in this order: version ranges intersect; cluster equal;
 // required features supported, both ways; the schema fingerprint of the common version equal; and, unless
 // rules.required_settings is off, every setting that the common version requires is there on both sides, and
-// each setting that both have has each side's current value in the other's accepted set.
+// each setting that both have has each side's current value in the other's accepted set. What a version
+// requires is what the profile of `mine` says. Without rules.versions neither versions nor schemas are
+// compared.
 // Whether the node id is known and its incarnation new is the caller's to judge.
 std::optional<Refusal> judge(const Hello& mine, const Hello& theirs, const Rules& rules) noexcept;
 

@@ -51,7 +51,8 @@ bool agree(const HelloSetting& a, const HelloSetting& b) {
 }
 
 std::optional<Refusal> judge_settings(const Hello& mine, const Hello& theirs, uint8_t version) {
-  for (const std::string& name : required_settings(version)) {
+  const WireProfile& profile = mine.profile != nullptr ? *mine.profile : production_profile();
+  for (const std::string& name : required_settings(version, profile)) {
     const HelloSetting* const a = mine.find_setting(name);
     const HelloSetting* const b = theirs.find_setting(name);
     if (a == nullptr || b == nullptr || !agree(*a, *b)) return setting_refusal(name, a, b);
@@ -135,6 +136,10 @@ std::array<char, 192> Refusal::text() const noexcept {
   add_value(": mine ", mine);
   add_value(", theirs ", theirs);
   return out;
+}
+
+Refusal outlived(uint64_t remembered, uint64_t said) noexcept {
+  return {RefusalCode::kIncarnation, "incarnation", format("%" PRIu64, remembered), format("%" PRIu64, said)};
 }
 
 size_t encode(const Refusal& refusal, std::span<uint8_t> out) noexcept {

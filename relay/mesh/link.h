@@ -79,9 +79,11 @@ struct Link {
   HandshakeStep step = HandshakeStep::kIdle;
   Nanos retry_at{};  // send msg1 (again)
   Nanos retry_interval{};
-  Nanos exchange_at{};     // when the exchange under way began
-  uint32_t sends = 0;      // of this exchange's msg1
-  uint64_t peer_msg1 = 0;  // hash of the msg1 that `message` answers: a repetition gets the same answer
+  Nanos sent_at{};             // when msg1 was last sent
+  Nanos exchange_at{};         // when the exchange under way began
+  uint32_t sends = 0;          // of this exchange's msg1
+  uint64_t peer_msg1 = 0;      // hash of the msg1 that `message` answers: a repetition gets the same answer
+  bool answer_proven = false;  // the peer has used it
   uint16_t message_length = 0;
   std::array<uint8_t, kMaxFrameBytes> message{};  // the datagram to repeat: msg1 or msg2
   Session sessions[2];

@@ -17,6 +17,11 @@
 
 namespace trunkline::relay::mesh {
 
+inline constexpr Nanos kLongestRetry = core::from_s(1);  // a link is up at most 3 s after its wire is whole
+// Whoever answered a msg1 waits this long for the proof, then asks itself: three of the longest round trips.
+// Not longer, because two nodes that answered each other's msg1 crosswise both wait.
+inline constexpr Nanos kProof = core::from_s(1);
+
 struct MeshState {
   MeshState(const NodeConfig& config, uint64_t own_incarnation, std::span<const uint16_t> core_ports,
             core::Rng& random, Crypto& crypto_suite);
@@ -55,6 +60,7 @@ struct MeshState {
   void on_msg2(const Frame& frame);
   void on_confirm(const Frame& frame);
   void answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t hash);
+  void refuse_answer(Link& l, const Frame& frame, const Hello& theirs);
   void send_refusal(Link& l, const Frame& frame, const Refusal& refusal, uint64_t hash);
   void begin_handshake(Link& l);
   void send_message(Link& l, const UdpAddress& to);

@@ -266,6 +266,48 @@ TEST(Judge, WithoutTheRuleSettingsAreNotJudged) {
   EXPECT_TRUE(judge(hello_of(a_config()), hello_of(theirs), naive).has_value()) << "the rest still is";
 }
 
+// Builds that do not exist yet, as the simulator makes them.
+WireProfile a_profile(uint8_t oldest, uint8_t newest) {
+  WireProfile profile;
+  for (uint8_t number = oldest; number <= newest; ++number) {
+    profile.versions.push_back({number, 0x1000u + number, {"track_namespace", "mtu", "suite"}});
+  }
+  return profile;
+}
+NodeConfig speaks(const WireProfile& profile) {
+  NodeConfig config = a_config();
+  config.profile = &profile;
+  config.wire_version_min = profile.oldest();
+  config.wire_version_max = profile.newest();
+  return config;
+}
+
+TEST(Judge, LetsABuildMeetTheOneBeforeAndTheOneAfterButNotBoth) {
+  const WireProfile before = a_profile(1, 1), now = a_profile(1, 2), after = a_profile(2, 3);
+  const Rules rules;
+  EXPECT_FALSE(judge(hello_of(speaks(before)), hello_of(speaks(now)), rules).has_value());
+  EXPECT_FALSE(judge(hello_of(speaks(after)), hello_of(speaks(now)), rules).has_value());
+  const auto refusal = judge(hello_of(speaks(before)), hello_of(speaks(after)), rules);
+  ASSERT_TRUE(refusal.has_value());
+  EXPECT_EQ(refusal->code, RefusalCode::kVersion);
+  EXPECT_STREQ(refusal->text().data(), "wire version: mine '1', theirs '2 to 3'");
+  Rules naive;
+  naive.versions = false;
+  EXPECT_FALSE(judge(hello_of(speaks(before)), hello_of(speaks(after)), naive).has_value());
+}
+
+TEST(Judge, AsksForWhatTheCommonVersionOfTheProfileRequires) {
+  WireProfile before = a_profile(1, 1), now = a_profile(1, 2), after = a_profile(2, 2);
+  for (WireProfile* profile : {&now, &after}) profile->versions.back().required.push_back("relay_protocol");
+  const auto met = [](const WireProfile& mine, const WireProfile& theirs) {
+    return judge(hello_of(speaks(mine)), hello_of(speaks(theirs)), Rules{});
+  };
+  EXPECT_FALSE(met(now, before).has_value()) << "version 1 does not require it";
+  const auto refusal = met(now, after);
+  ASSERT_TRUE(refusal.has_value());
+  EXPECT_STREQ(refusal->text().data(), "wire.relay_protocol: mine absent, theirs absent");
+}
+
 TEST(Judge, ChoosesTheHighestCommonVersion) {
   const struct {
     uint8_t mine_min, mine_max, theirs_min, theirs_max, common;

@@ -1,0 +1,66 @@
+// What a refusal does to a link: it names the setting and both values at both ends, and handshakes go on,
+// seldom. One refusal repairs itself: of an incarnation, which the refused node raises.
+#include <algorithm>
+#include <charconv>
+
+#include "relay/mesh/mesh_state.h"
+
+namespace trunkline::relay::mesh {
+
+namespace {
+
+constexpr uint64_t kLargestIncarnation = uint64_t{1} << 53;  // milliseconds: a peer cannot exhaust it
+
+}  // namespace
+
+// The peer answers as an earlier start of itself than is remembered: its clock was set back. It reads so in
+// the place of the confirm, raises its incarnation, and begins an exchange of its own. It must be told here:
+// when this node's id is the lower one, what it sends meanwhile is ignored.
+void MeshState::refuse_answer(Link& l, const Frame& frame, const Hello& theirs) {
+  l.step = HandshakeStep::kIdle;
+  l.made = -1;
+  l.retry_at = now + kProof + kLongestRetry;  // if this is lost, it asks first, and is refused then
+  std::array<uint8_t, kMaxHelloBytes> payload;
+  const size_t length = encode(outlived(l.incarnation, theirs.incarnation), payload);
+  if (write_message(l, DatagramType::kHandshakeConfirm, theirs.cores[0].receive_index,
+                    std::span(payload).first(length)) != 0) {
+    send_message(l, frame.address);
+  }
+}
+
+// We refused the peer or were refused by it: the same to both ends.
+void MeshState::refused(Link& l, const Refusal& refusal) {
+  counters.add(MeshCounter::handshakes_refused);
+  if (refusal.code == RefusalCode::kIncarnation) {
+    // The peer remembers a later start of ours than this one: our clock was set back. Raise and go on.
+    uint64_t remembered = 0;
+    const std::string_view text = refusal.theirs.view();
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), remembered);
+    if (config.rules.clock_set_back && parsed.ec == std::errc{} && remembered >= incarnation &&
+        remembered < kLargestIncarnation) {
+      incarnation = remembered + 1;
+      log(LogLevel::kWarn, "incarnation raised to %llu: node %llu remembers a later start of this node",
+          static_cast<unsigned long long>(incarnation), static_cast<unsigned long long>(l.node.value));
+    }
+    l.retry_at = config.rules.clock_set_back ? now : now + kLongestRetry;
+    return;
+  }
+  const std::array<char, 192> text = refusal.text();
+  const bool same = l.incompatible && std::string_view(l.text.data()) == std::string_view(text.data());
+  if (!same) {
+    log(LogLevel::kError, "node %llu is incompatible: %s", static_cast<unsigned long long>(l.node.value),
+        text.data());
+    l.retry_interval = kLongestRetry;
+  }
+  l.text = text;
+  l.incompatible = true;
+  l.incompatible_outcome = refusal.code == RefusalCode::kVersion || refusal.code == RefusalCode::kFeature
+                               ? Outcome::unsupported
+                               : Outcome::config_mismatch;
+  l.retry_interval = std::max(l.retry_interval, kLongestRetry);
+  l.retry_at = now + l.retry_interval;
+  show_state(l);
+  link_news(l);
+}
+
+}  // namespace trunkline::relay::mesh
