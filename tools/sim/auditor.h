@@ -26,6 +26,7 @@
 #include <queue>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/ids.h"
@@ -35,7 +36,6 @@
 
 namespace trunkline::sim {
 
-using NodeIndex = uint16_t;  // position in Options::nodes; the NodeId is one more
 constexpr core::NodeId node_id(NodeIndex node) {
   return {uint64_t{node} + 1};
 }
@@ -52,6 +52,7 @@ struct Acquisition {
   Nanos deadline{};  // relative
   Expect expect = Expect::kNothing;
   Nanos expect_within{};  // from submitted; 0: by the deadline
+  uint64_t also = 0;      // outcomes that are as good as the expected one: a bit per Outcome number
   enum class State : uint8_t { kAsked, kOk, kOver, kWithNode } state = State::kAsked;
   bool released = false;
   relay::Outcome outcome = relay::Outcome::ok;  // once it is no longer kAsked
@@ -87,12 +88,17 @@ class Auditor {
   void stopped(NodeIndex node, Nanos now);              // crashed: what was open there ends with it
   void still(NodeIndex node, Nanos from, Nanos until);  // paused
   void late_by(NodeIndex node, Nanos most);             // a slow node's largest delay; stays until changed
+  void may_refuse(NodeIndex node);                      // it has so little room that it need not publish
   // How old the truth may be that an answer tells. Negative answers are remembered for up to 250 ms (design:
   // acquire), counted from their arrival; how long they were on their way depends on the wire.
   void answers_may_age(Nanos memory) { memory_ = memory; }
   uint64_t publish(const Publication& publication);  // returns the handle
   void unpublish(uint64_t handle, Nanos now);
   uint64_t acquire(const Acquisition& acquisition);  // returns the handle
+  // Acquisitions that were OK and ended by themselves since this was last called: their hosts still want
+  // them.
+  bool has_ended() const { return !ended_.empty(); }
+  std::vector<uint64_t> take_ended() { return std::exchange(ended_, {}); }
   void release(uint64_t handle);
 
   // ---- what the nodes say
@@ -122,6 +128,7 @@ class Auditor {
   struct NodeTruth {
     Nanos still_from{-1}, still_until{-1};
     Nanos late_by{};
+    bool may_refuse = false;
   };
   struct Due {
     Nanos at{};
@@ -146,6 +153,7 @@ class Auditor {
   std::vector<Acquisition> acquisitions_;
   std::vector<Publication> publications_;
   std::vector<uint64_t> newest_of_;  // by track: its newest publication, UINT64_MAX: none
+  std::vector<uint64_t> ended_;
   std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
   Nanos earliest_ = core::kNever;  // due_.top().at
   Nanos memory_ = core::from_ms(300);

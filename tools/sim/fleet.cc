@@ -26,7 +26,10 @@ Fleet::Fleet(const Options& options, Report& report, std::FILE* trace_to)
       trace(trace_to),
       auditor(static_cast<uint32_t>(options.nodes.size()), report),
       network(options_, events, trace) {
-  for (NodeIndex node = 0; node < size(); ++node) slots_[node].config = node_config(options_, node);
+  for (NodeIndex node = 0; node < size(); ++node) {
+    rebuild(node, options_.builds[node]);
+    if (options_.is_small(node)) auditor.may_refuse(node);
+  }
 }
 
 // ---- time
@@ -74,8 +77,10 @@ void Fleet::plan_wake(NodeIndex node) {
   Slot& slot = slots_[node];
   const Nanos free = free_at(slot);
   const bool has_input = free > now() && slot.node->waiting();  // otherwise run() has taken all there was
-  const Nanos due = has_input ? free : std::max({slot.node->next_due(), free, now()});
+  Nanos due = has_input ? free : std::max({slot.node->next_due(), free, now()});
   if (due == core::kNever || slot.wake_at <= due) return;
+  if (slot.timers_by.ns > 0 && !has_input) due += Nanos{between(lateness_, 0, slot.timers_by.ns)};
+  if (slot.wake_at <= due) return;
   slot.wake_at = due;
   events.push(due, EventKind::kWake, node);
 }
@@ -92,11 +97,26 @@ void Fleet::wake(NodeIndex node) {
 
 // ---- lives of nodes
 
+void Fleet::rebuild(NodeIndex node, const Build& build) {
+  TL_CHECK(slots_[node].node == nullptr);
+  slots_[node].build = build;
+  slots_[node].config = node_config(options_, node, build);
+}
+
 void Fleet::start(NodeIndex node) {
   Slot& slot = slots_[node];
-  const uint64_t clock = kFirstIncarnation + static_cast<uint64_t>((now() + slot.clock).ms());
-  // Two starts within a millisecond differ; a clock that is wrong says what it says.
-  slot.incarnation = slot.clock.ns == 0 ? std::max(slot.incarnation + 1, clock) : clock;
+  const uint64_t last = slot.incarnation;
+  slot.incarnation = kFirstIncarnation + static_cast<uint64_t>((now() + slot.clock).ms());
+  if (slot.incarnation == last) ++slot.incarnation;  // no process ends and starts within a millisecond
+  make(node);
+}
+
+void Fleet::restore(NodeIndex node) {
+  make(node);
+}
+
+void Fleet::make(NodeIndex node) {
+  Slot& slot = slots_[node];
   slot.node =
       std::make_unique<SimNode>(node, options_.seed, slot.config, slot.incarnation, network, auditor, trace);
   slot.hints = 0;
@@ -111,7 +131,7 @@ void Fleet::crash(NodeIndex node) {
   slot.wake_at = core::kNever;
   slot.still_until = slot.busy_until = Nanos{};
   auditor.stopped(node, now());
-  auditor.late_by(node, slot.late_by);
+  tell_lateness(node);
 }
 
 void Fleet::stand_still(NodeIndex node, Nanos until) {
@@ -125,8 +145,17 @@ void Fleet::stand_still(NodeIndex node, Nanos until) {
 
 void Fleet::run_late(NodeIndex node, Nanos at_most) {
   slots_[node].late_by = at_most;
-  // What fell due while it was late may still come late: the larger one counts until somebody says otherwise.
-  if (at_most.ns > 0) auditor.late_by(node, at_most);
+  if (at_most.ns > 0) tell_lateness(node);
+}
+
+void Fleet::delay_timers(NodeIndex node, Nanos at_most) {
+  slots_[node].timers_by = at_most;
+  if (at_most.ns > 0) tell_lateness(node);
+}
+
+// What fell due while it was late may still come late: the larger one counts until somebody says otherwise.
+void Fleet::tell_lateness(NodeIndex node) {
+  auditor.late_by(node, slots_[node].late_by + slots_[node].timers_by);
 }
 
 // ---- hosts
@@ -144,6 +173,13 @@ void Fleet::hint(NodeIndex node, const core::TrackId& track, NodeIndex named) {
   touch(node);
 }
 
+void Fleet::drain(NodeIndex node, bool on, NodeIndex successor) {
+  SimNode* target = acting(node);
+  if (target == nullptr) return;
+  target->drain(on, on ? node_id(successor) : core::NodeId{}, now());
+  touch(node);
+}
+
 Nanos Fleet::round_trip(NodeIndex a, NodeIndex b) const {
   const Region from = options_.nodes[a], to = options_.nodes[b];
   return one_way_delay(from, to) + one_way_delay(to, from);
@@ -151,8 +187,14 @@ Nanos Fleet::round_trip(NodeIndex a, NodeIndex b) const {
 
 Nanos Fleet::largest_round_trip(NodeIndex node) const {
   Nanos largest{};
-  for (NodeIndex other = 0; other < size(); ++other) largest = std::max(largest, round_trip(node, other));
+  for (const NodeIndex peer : options_.links.peers(node)) largest = std::max(largest, round_trip(node, peer));
   return largest;
+}
+
+std::optional<Meeting> Fleet::meeting(NodeIndex a, NodeIndex b) const {
+  if (!options_.links.linked(a, b) || !is_up(a) || !is_up(b)) return std::nullopt;
+  if (network.is_cut(a, b) || network.is_cut(b, a)) return std::nullopt;
+  return sim::meeting(options_.wrong, slots_[a].build, slots_[b].build);
 }
 
 void Fleet::collect() {

@@ -12,9 +12,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "tools/sim/auditor.h"
+#include "tools/sim/builds.h"
 #include "tools/sim/event_queue.h"
 #include "tools/sim/network.h"
 #include "tools/sim/node.h"
@@ -35,12 +37,20 @@ class Fleet {
   NodeIndex size() const { return static_cast<NodeIndex>(slots_.size()); }
   // What a node is started with; may be changed while it is down.
   relay::NodeConfig& config(NodeIndex node) { return slots_[node].config; }
+  // Whether its configuration is valid is the caller's to ask.
   void start(NodeIndex node);
   // Its wall clock is wrong by so much from its next start on: incarnations are read from it.
   void set_clock(NodeIndex node, Nanos ahead) { slots_[node].clock = ahead; }
   void crash(NodeIndex node);
+  // Contract: it is down. It comes back with the incarnation and the random numbers of its last start, as a
+  // virtual machine does that is restored from a snapshot.
+  void restore(NodeIndex node);
+  // Contract: it is down. What it is started with next.
+  void rebuild(NodeIndex node, const Build& build);
+  const Build& build(NodeIndex node) const { return slots_[node].build; }
   void stand_still(NodeIndex node, Nanos until);
-  void run_late(NodeIndex node, Nanos at_most);  // 0: on time again
+  void run_late(NodeIndex node, Nanos at_most);      // 0: on time again
+  void delay_timers(NodeIndex node, Nanos at_most);  // the same, but what arrives is handled at once
   bool is_up(NodeIndex node) const { return slots_[node].node != nullptr; }
   // Contract: it is up.
   const SimNode& node(NodeIndex node) const { return *slots_[node].node; }
@@ -51,6 +61,7 @@ class Fleet {
   // The node got something to do.
   void touch(NodeIndex node);
   void hint(NodeIndex node, const core::TrackId& track, NodeIndex named);
+  void drain(NodeIndex node, bool on, NodeIndex successor);
   // How many hints it was given in this life.
   uint32_t hints(NodeIndex node) const { return slots_[node].hints; }
 
@@ -61,7 +72,9 @@ class Fleet {
   // All events up to `time`, for those who push none of their own.
   void run_until(Nanos time);
 
-  // There and back, to the node furthest from this one; between two.
+  // What the link between two nodes must come to; nothing: they have none, or a node or path is broken.
+  std::optional<Meeting> meeting(NodeIndex a, NodeIndex b) const;
+  // There and back, to the peer furthest from this one; between two.
   Nanos largest_round_trip(NodeIndex node) const;
   Nanos round_trip(NodeIndex a, NodeIndex b) const;
   // Adds what nodes and network counted to the report.
@@ -70,17 +83,21 @@ class Fleet {
  private:
   struct Slot {
     relay::NodeConfig config;
+    Build build;
     std::unique_ptr<SimNode> node;  // nullptr: down
     uint64_t incarnation = 0;
     Nanos clock{};  // wall clock minus true time
     Nanos still_from{}, still_until{};
     Nanos late_by{};               // a slow node's largest delay
     Nanos busy_until{};            //   and when it can act again
+    Nanos timers_by{};             // how late its timers may be
     Nanos wake_at = core::kNever;  // of the kWake event that counts
     uint32_t hints = 0;
   };
 
   static Nanos free_at(const Slot& slot) { return std::max(slot.still_until, slot.busy_until); }
+  void make(NodeIndex node);
+  void tell_lateness(NodeIndex node);
   void run(NodeIndex node);
   void plan_wake(NodeIndex node);
   void wake(NodeIndex node);

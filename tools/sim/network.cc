@@ -17,21 +17,64 @@ uint32_t node_at(const core::UdpAddress& address) {
   return uint32_t{address.ip[2]} * 256 + address.ip[3] - 1;
 }
 
-// "1 -> 5 data: heartbeat, control 61 bytes; lost". The model suite leaves records readable.
+// Calls each(record header) for every record of a data datagram. The model suite leaves them readable.
+template <class Each>
+void for_each_record(std::span<const uint8_t> datagram, Each&& each) {
+  size_t at = relay::kHeaderBytes;
+  while (at + relay::kRecordHeaderBytes + relay::kTagBytes <= datagram.size()) {
+    const relay::RecordHeader record = relay::decode_record(&datagram[at]);
+    if (record.kind == relay::RecordKind::kPadding || static_cast<size_t>(record.kind) > 5) return;
+    each(record);
+    at += relay::kRecordHeaderBytes + record.length;
+  }
+}
+
+bool loses(Gray what, uint32_t size, std::span<const uint8_t> datagram) {
+  if (what == Gray::kLarge) return datagram.size() > size;
+  const bool data = relay::decode_header(datagram.data()).type == relay::DatagramType::kData;
+  if (what == Gray::kHandshake || !data) return what == Gray::kHandshake && !data;
+  bool media = false, control = false, alive = false, other = false;
+  for_each_record(datagram, [&](const relay::RecordHeader& record) {
+    switch (record.kind) {
+      case relay::RecordKind::kMedia:
+        media = true;
+        break;
+      case relay::RecordKind::kControl:
+        control = true;
+        break;
+      case relay::RecordKind::kHeartbeat:
+      case relay::RecordKind::kPathProbe:
+        alive = true;
+        break;
+      default:
+        other = true;
+    }
+  });
+  switch (what) {
+    case Gray::kMedia:
+      return media;
+    case Gray::kControl:
+      return control;
+    case Gray::kAlive:
+      return alive;
+    default:
+      return media || control || other;
+  }
+}
+
+// "1 -> 5 data: heartbeat, control 61 bytes; lost".
 std::string describe(uint32_t from, uint32_t to, std::span<const uint8_t> datagram,
                      const io::WireModel::Fate& fate) {
   std::string text = std::to_string(from + 1) + " -> " + std::to_string(to + 1);
   const auto header = relay::decode_header(datagram.data());
   constexpr const char* kTypes[] = {" data", " msg1", " msg2", " confirm"};
   text += static_cast<size_t>(header.type) < 4 ? kTypes[static_cast<size_t>(header.type)] : " ?";
-  size_t at = relay::kHeaderBytes;
-  while (header.type == relay::DatagramType::kData &&
-         at + relay::kRecordHeaderBytes + relay::kTagBytes <= datagram.size()) {
-    const relay::RecordHeader record = relay::decode_record(&datagram[at]);
-    constexpr const char* kKinds[] = {"padding", "media", "feedback", "control", "heartbeat", "probe"};
-    if (record.kind == relay::RecordKind::kPadding || static_cast<size_t>(record.kind) > 5) break;
-    text += std::string(" ") + kKinds[static_cast<size_t>(record.kind)] + " " + std::to_string(record.length);
-    at += relay::kRecordHeaderBytes + record.length;
+  if (header.type == relay::DatagramType::kData) {
+    for_each_record(datagram, [&](const relay::RecordHeader& record) {
+      constexpr const char* kKinds[] = {"padding", "media", "feedback", "control", "heartbeat", "probe"};
+      text +=
+          std::string(" ") + kKinds[static_cast<size_t>(record.kind)] + " " + std::to_string(record.length);
+    });
   }
   if (fate.copies == 0) return text + "; lost";
   if (fate.copies == 2) text += "; twice";
@@ -47,7 +90,11 @@ core::UdpAddress node_address(NodeIndex node) {
 }
 
 Network::Network(const Options& options, EventQueue& events, Trace& trace)
-    : options_(options), events_(events), trace_(trace), nodes_(static_cast<uint32_t>(options.nodes.size())) {
+    : options_(options),
+      events_(events),
+      trace_(trace),
+      nodes_(static_cast<uint32_t>(options.nodes.size())),
+      replays_(stream(options.seed, "net.replay")) {
   paths_.reserve(size_t{nodes_} * nodes_);
   for (uint32_t from = 0; from < nodes_; ++from) {
     for (uint32_t to = 0; to < nodes_; ++to) {
@@ -65,20 +112,40 @@ void Network::carry(const core::UdpAddress& from, const core::UdpAddress& to,
   const uint32_t source = node_at(from), target = node_at(to);
   if (source >= nodes_ || target >= nodes_) return;
   Path& p = paths_[source * nodes_ + target];
+  if (p.gray && loses(p.loses, p.size, datagram)) {
+    ++swallowed_;
+    if (trace_.printing()) trace_.line(now, describe(source, target, datagram, {}));
+    return;
+  }
   const io::WireModel::Fate fate = p.model.pass(now, static_cast<uint32_t>(datagram.size()));
   trace_.fold(uint64_t{source} << 48 | uint64_t{target} << 32 | uint64_t{fate.copies} << 24 |
               datagram.size());
   if (trace_.printing()) trace_.line(now, describe(source, target, datagram, fate));
   for (uint8_t copy = 0; copy < fate.copies; ++copy) {
     const uint32_t bit = fate.corrupt && copy == 0 ? fate.corrupt_bit : kIntact;
-    launch(p, fate.due[copy], static_cast<NodeIndex>(target), from, datagram, bit);
+    launch(in_line(p, fate.due[copy]), static_cast<NodeIndex>(target), from, datagram, bit);
+  }
+  if (p.impaired && options_.path.replay > 0 && fate.copies > 0) {
+    replay(fate.due[0], static_cast<NodeIndex>(target), from, datagram);
   }
 }
 
-void Network::launch(Path& p, Nanos due, NodeIndex to, const core::UdpAddress& from,
-                     std::span<const uint8_t> datagram, uint32_t corrupt_bit) {
+Nanos Network::in_line(Path& p, Nanos due) {
   p.in_line = due == p.last_due ? p.in_line + 1 : 0;
   p.last_due = due;
+  return due + core::from_ns(p.in_line);
+}
+
+void Network::replay(Nanos due, NodeIndex to, const core::UdpAddress& from,
+                     std::span<const uint8_t> datagram) {
+  if (!replays_.chance(options_.path.replay)) return;
+  ++replayed_;
+  launch(due + Nanos{between(replays_, core::from_ms(500).ns, options_.path.replay_by.ns)}, to, from,
+         datagram, kIntact);
+}
+
+void Network::launch(Nanos due, NodeIndex to, const core::UdpAddress& from, std::span<const uint8_t> datagram,
+                     uint32_t corrupt_bit) {
   uint32_t slot;
   if (free_.empty()) {
     slot = static_cast<uint32_t>(flights_.size());
@@ -92,7 +159,7 @@ void Network::launch(Path& p, Nanos due, NodeIndex to, const core::UdpAddress& f
   f.to = node_address(to);
   f.bytes.assign(datagram.begin(), datagram.end());
   if (corrupt_bit != kIntact) f.bytes[corrupt_bit / 8] ^= static_cast<uint8_t>(1u << corrupt_bit % 8);
-  events_.push(due + core::from_ns(p.in_line), EventKind::kDeliver, to, slot);
+  events_.push(due, EventKind::kDeliver, to, slot);
 }
 
 // ---- faults
@@ -110,6 +177,8 @@ void Network::apply(Path& p) {
     now.reorder = f.reorder;
     now.reorder_extra = f.reorder_by;
     now.corrupt = f.corrupt;
+    now.rate_bps = f.rate_bps;
+    now.queue_bytes = f.queue_bytes;
   } else {
     now.p_bad_to_good = 1;  // a burst that is under way ends
   }
@@ -133,9 +202,21 @@ void Network::cut(NodeIndex from, NodeIndex to, bool on) {
   apply(p);
 }
 
+void Network::gray(NodeIndex from, NodeIndex to, Gray what, uint32_t size) {
+  Path& p = path(from, to);
+  p.gray = true;
+  p.loses = what;
+  p.size = size;
+}
+
+void Network::clear(NodeIndex from, NodeIndex to) {
+  path(from, to).gray = false;
+}
+
 void Network::heal() {
   for (Path& p : paths_) {
     p.cuts = 0;
+    p.gray = false;
     p.impaired = false;
     apply(p);
   }

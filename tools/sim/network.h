@@ -17,6 +17,7 @@
 #include "io/wire_model.h"
 #include "tools/sim/auditor.h"
 #include "tools/sim/event_queue.h"
+#include "tools/sim/faults.h"
 #include "tools/sim/options.h"
 #include "tools/sim/trace.h"
 
@@ -48,10 +49,16 @@ class Network final : public io::SimWire {
   void impair(NodeIndex from, NodeIndex to, bool on);
   // Cuts are counted: a path works again when all that cut it are over.
   void cut(NodeIndex from, NodeIndex to, bool on);
+  bool is_cut(NodeIndex from, NodeIndex to) const { return paths_[from * nodes_ + to].cuts > 0; }
+  // The path loses what `what` says (`size`: of Gray::kLarge), until clear().
+  void gray(NodeIndex from, NodeIndex to, Gray what, uint32_t size);
+  void clear(NodeIndex from, NodeIndex to);
   // All is well again.
   void heal();
 
   uint64_t sent() const { return sent_; }
+  uint64_t swallowed() const { return swallowed_; }
+  uint64_t replayed() const { return replayed_; }
   io::WireModel::Counters totals() const;
 
  private:
@@ -60,13 +67,19 @@ class Network final : public io::SimWire {
     io::Impairment base;  // the region's delay, nothing else
     uint32_t cuts = 0;
     bool impaired = false;
+    bool gray = false;
+    Gray loses = Gray::kMedia;
+    uint32_t size = 0;
     Nanos last_due{};
     int64_t in_line = 0;  // datagrams due at last_due so far
   };
   Path& path(NodeIndex from, NodeIndex to) { return paths_[from * nodes_ + to]; }
   void apply(Path& p);
-  void launch(Path& p, Nanos due, NodeIndex to, const core::UdpAddress& from,
-              std::span<const uint8_t> datagram, uint32_t corrupt_bit);
+  // The moment at which it arrives: behind what is due at the same instant.
+  static Nanos in_line(Path& p, Nanos due);
+  void launch(Nanos due, NodeIndex to, const core::UdpAddress& from, std::span<const uint8_t> datagram,
+              uint32_t corrupt_bit);
+  void replay(Nanos due, NodeIndex to, const core::UdpAddress& from, std::span<const uint8_t> datagram);
 
   static constexpr uint32_t kIntact = UINT32_MAX;
 
@@ -74,10 +87,13 @@ class Network final : public io::SimWire {
   EventQueue& events_;
   Trace& trace_;
   uint32_t nodes_;
+  core::Rng replays_;
   std::vector<Path> paths_;
   std::vector<Flight> flights_;
   std::vector<uint32_t> free_;
   uint64_t sent_ = 0;
+  uint64_t swallowed_ = 0;  // by gray paths
+  uint64_t replayed_ = 0;
 };
 
 }  // namespace trunkline::sim

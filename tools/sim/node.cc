@@ -17,48 +17,9 @@ namespace {
 
 constexpr uint32_t kPacketBytes = 172;  // an Opus packet of 20 ms at 64 kbit/s, with its RTP header
 
-// Enough for the workload, and little to set up: a run makes a dozen nodes.
-relay::NodeLimits small_limits(uint32_t peers) {
-  relay::NodeLimits limits;
-  limits.max_peers = peers;
-  limits.max_tracks = 64;
-  limits.max_acquires = 256;
-  limits.max_requests = 128;
-  limits.max_flows_per_core = 128;
-  limits.max_outputs_per_core = 1'024;
-  limits.max_egress_per_core = 4;
-  limits.control_window = 32;
-  limits.queue_depth = 64;
-  limits.command_depth = 64;
-  // Twice what one step may write: the driver steps only while there is room for all of it.
-  limits.core_ring_depth = 2 * relay::MeshNode::kMaxOutputs;
-  limits.frame_ring_depth = 2 * relay::MeshNode::kMaxOutputs;
-  limits.transmit_buffers = 8;
-  return limits;
-}
-
 constexpr uint16_t kPorts[1] = {4400};
 
 }  // namespace
-
-relay::NodeConfig node_config(const Options& options, NodeIndex node) {
-  relay::NodeConfig config;
-  config.id = node_id(node);
-  config.name = "sim-" + std::to_string(node + 1);
-  config.cluster = "lab-sim";
-  config.region = region_name(options.nodes[node]);
-  config.lab = true;
-  config.listen = node_address(node);
-  config.wire = {{"track_namespace", "sim", {"sim"}}, {"mtu", "1500", {"1500"}}, {"suite", "null", {"null"}}};
-  config.limits = small_limits(static_cast<uint32_t>(options.nodes.size()) - 1);
-  config.rules = options.rules;
-  config.host_queues = 2;
-  for (NodeIndex peer = 0; peer < options.nodes.size(); ++peer) {
-    if (peer != node)
-      config.peers.push_back({node_id(peer), "sim-" + std::to_string(peer + 1), node_address(peer)});
-  }
-  return config;
-}
 
 SimNode::SimNode(NodeIndex index, uint64_t seed, const relay::NodeConfig& config, uint64_t incarnation,
                  Network& network, Auditor& auditor, Trace& trace)
@@ -206,7 +167,7 @@ bool SimNode::command(HostCommand& command) {
 uint64_t SimNode::new_handle(uint16_t queue, uint64_t auditor_handle) {
   relay::HandleTable::Entry* entry =
       rings_.channels[queue]->handles.try_alloc(Auditor::is_publication(auditor_handle));
-  TL_CHECK(entry != nullptr);  // the workload stays far below max_acquires
+  TL_CHECK(entry != nullptr);  // the caller has asked room()
   queues_[queue].auditor_handle[entry->handle] = auditor_handle;
   queues_[queue].node_handle[auditor_handle] = entry->handle;
   return entry->handle;
@@ -254,6 +215,20 @@ bool SimNode::release(uint64_t handle, const Acquisition& acquisition, Nanos now
   c.track = acquisition.id;
   c.submitted = now;
   return command(c);
+}
+
+bool SimNode::room(uint16_t queue) const {
+  const relay::HandleTable& handles = rings_.channels[queue]->handles;
+  return handles.in_use() < handles.size();
+}
+
+void SimNode::drain(bool on, core::NodeId successor, Nanos now) {
+  HostCommand c;
+  c.kind = HostCommandKind::kDrain;
+  c.node = successor;
+  c.on = on;
+  c.submitted = now;
+  static_cast<void>(command(c));
 }
 
 void SimNode::hint(const core::TrackId& track, core::NodeId node, Nanos now) {

@@ -28,10 +28,6 @@
 
 namespace trunkline::sim {
 
-// What all nodes of a simulation have in common, as a node's configuration: small limits, the others as
-// peers.
-relay::NodeConfig node_config(const Options& options, NodeIndex node);
-
 class SimNode {
  public:
   // `config` and the others outlive the node.
@@ -53,6 +49,9 @@ class SimNode {
   bool acquire(uint64_t handle, const Acquisition& acquisition, Nanos rendezvous, Nanos now);
   bool release(uint64_t handle, const Acquisition& acquisition, Nanos now);
   void hint(const core::TrackId& track, core::NodeId node, Nanos now);
+  void drain(bool on, core::NodeId successor, Nanos now);
+  // The queue has a handle left; contract of publish() and acquire().
+  bool room(uint16_t queue) const;
   // The next packet of a confirmed publication; false when the ring to the data core is full.
   bool send(uint64_t handle, const Publication& publication, uint32_t number);
 

@@ -52,10 +52,8 @@ std::string text(const char* format, ...) {
 }
 
 Options Replay::options_of(const Variant& variant) {
-  Options options = draw_options(kSeed);
-  options.nodes = {Region::kWashington, Region::kWashington, Region::kLondon, Region::kLondon,
-                   Region::kTokyo};
-  options.faults = 0;
+  using enum Region;
+  Options options = plain_options(kSeed, {kWashington, kWashington, kLondon, kLondon, kTokyo});
   options.rules = variant.rules;
   return options;
 }

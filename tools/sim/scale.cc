@@ -31,6 +31,9 @@ Options scale_base(const ScaleOptions& scale) {
   options.seed = scale.seed;
   for (uint32_t node = 0; node < scale.nodes; ++node)
     options.nodes.push_back(static_cast<Region>(node % kRegions));
+  options.links = LinkSet(scale.nodes);  // Scale::configure knows who is peered with whom
+  options.builds.resize(scale.nodes);
+  options.small.resize(scale.nodes);
   options.path.loss = kLoss;
   return options;
 }

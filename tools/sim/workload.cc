@@ -67,6 +67,8 @@ void Workload::do_later(Later what) {
   switch (what.what) {
     case Later::What::kRelease:
       return release(what.handle);
+    case Later::What::kRenew:
+      return acquire_again(what.handle);
     case Later::What::kUnpublish:
       return unpublish(what.handle);
     case Later::What::kPublish:
@@ -92,8 +94,8 @@ void Workload::act_acquire() {
   }
   for (; count > 0; --count) {
     const Nanos own = count == 1 ? deadline : some_deadline();
-    const uint64_t handle = acquire(node, track, own, rendezvous);
-    if (handle == UINT64_MAX) return;
+    const uint64_t handle = acquire(node, track, own, rendezvous, {});
+    if (handle == UINT64_MAX) break;
     // One in eight is given up before its deadline; the others are kept for a while after it.
     const bool cancel = rng_.chance(0.125);
     const Nanos hold =
@@ -121,7 +123,7 @@ void Workload::act_change() {
     const NodeIndex same = fleet_.auditor.publication(old).node;
     unpublish(old);
     publish(t, same);
-  } else if (!published_on(t, node) && publish(t, node)) {  // it moves
+  } else if (!published_on(tracks_[t], node) && publish(t, node)) {  // it moves
     later(fleet_.now() + overlap, {Later::What::kUnpublish, old, 0});
   }
 }
@@ -130,13 +132,14 @@ void Workload::act_change() {
 
 bool Workload::publish(uint32_t t, NodeIndex node) {
   SimNode* target = fleet_.acting(node);
-  if (target == nullptr || published_on(t, node)) return false;
+  const auto queue = static_cast<uint16_t>(t % 2);
+  if (target == nullptr || published_on(tracks_[t], node) || !target->room(queue)) return false;
   Track& track = tracks_[t];
   Publication p;
   p.node = node;
   // Always the same queue of a node: its commands are taken in order, so an unpublish comes before the next
   // publish.
-  p.queue = static_cast<uint16_t>(t % 2);
+  p.queue = queue;
   p.track = t;
   p.id = track.id;
   p.generation = track.automatic ? 0 : ++track.generation;
@@ -157,30 +160,36 @@ void Workload::unpublish(uint64_t handle) {
   if (target == nullptr) return;
   auto& live = tracks_[p.track].live;
   live.erase(std::remove(live.begin(), live.end(), handle), live.end());
+  tracks_[p.track].former = p.node;
   fleet_.auditor.unpublish(handle, fleet_.now());
   TL_CHECK(target->unpublish(handle, p, fleet_.now()));
   fleet_.touch(p.node);
 }
 
-uint64_t Workload::acquire(NodeIndex node, uint32_t track, Nanos deadline, Nanos rendezvous, Expect expect,
-                           Nanos within) {
+uint64_t Workload::acquire(NodeIndex node, uint32_t track, Nanos deadline, Nanos rendezvous,
+                           const Demand& demand) {
   SimNode* target = fleet_.acting(node);
-  if (target == nullptr) return UINT64_MAX;
+  const auto queue = static_cast<uint16_t>(rng_.below(2));
+  if (target == nullptr || !target->room(queue)) return UINT64_MAX;
   Acquisition a;
   a.node = node;
-  a.queue = static_cast<uint16_t>(rng_.below(2));
+  a.queue = queue;
   a.track = track;
   a.id = tracks_[track].id;
   a.submitted = fleet_.now();
   a.deadline = deadline;
-  a.expect = expect;
-  a.expect_within = within;
+  a.expect = demand.expect;
+  a.expect_within = demand.within;
+  a.also = demand.also;
   const uint64_t handle = fleet_.auditor.acquire(a);
   TL_CHECK(target->acquire(handle, a, rendezvous, fleet_.now()));
   return handle;
 }
 
 void Workload::release(uint64_t handle) {
+  if (const auto [next, first] = successor_.try_emplace(handle, kUnwanted);
+      !first && next->second != kUnwanted)
+    return release(next->second);
   const Acquisition a = fleet_.auditor.acquisition(handle);
   const bool open = a.state == Acquisition::State::kAsked || a.state == Acquisition::State::kOk;
   if (!open || a.released) return;
@@ -189,6 +198,24 @@ void Workload::release(uint64_t handle) {
   fleet_.auditor.release(handle);
   TL_CHECK(target->release(handle, a, fleet_.now()));
   fleet_.touch(a.node);
+}
+
+void Workload::renew() {
+  if (!fleet_.auditor.has_ended()) return;
+  for (const uint64_t handle : fleet_.auditor.take_ended()) {
+    if (!over_) later(fleet_.now() + core::from_ms(between(rng_, 1, 100)), {Later::What::kRenew, handle, 0});
+  }
+}
+
+// With a small rendezvous: what ended is often published elsewhere a moment later.
+void Workload::acquire_again(uint64_t handle) {
+  const Acquisition before = fleet_.auditor.acquisition(handle);
+  if (over_ || successor_.contains(handle)) return;
+  const Nanos deadline = std::max(before.deadline, core::from_ms(300));
+  const uint64_t next = acquire(before.node, before.track, deadline, core::from_ms(200), {});
+  if (next == UINT64_MAX) return;
+  successor_[handle] = next;
+  fleet_.touch(before.node);
 }
 
 void Workload::send_media(uint64_t handle) {
@@ -207,6 +234,7 @@ void Workload::send_media(uint64_t handle) {
 void Workload::crashed(NodeIndex node) {
   for (Track& track : tracks_) {
     auto& live = track.live;
+    if (published_on(track, node)) track.former = node;
     live.erase(std::remove_if(live.begin(), live.end(),
                               [&](uint64_t h) { return fleet_.auditor.publication(h).node == node; }),
                live.end());
@@ -215,26 +243,94 @@ void Workload::crashed(NodeIndex node) {
 
 // ---- phases
 
-// Every node asks for every track. What is published must be had, what is not must be denied, and soon:
-// within two round trips + 20 ms, and one + 2 ms (design: acquire). Each lie that was told about a track's
-// location costs one more: up to four are asked, one after the other, before everybody is.
+// Every node asks for every track.
 void Workload::check_liveness() {
   asking_ = false;
-  constexpr int64_t kMaxLies = 4;
-  const bool lies = options_.has(Fault::location);
   for (NodeIndex node = 0; node < options_.nodes.size(); ++node) {
-    const Nanos slowest = fleet_.largest_round_trip(node);
-    for (uint32_t t = 0; t < tracks_.size(); ++t) {
-      const bool there = !tracks_[t].live.empty();
-      Nanos within = there ? slowest * 2 + core::from_ms(20) : slowest + core::from_ms(2);
-      if (lies) within = slowest * (2 + kMaxLies) + core::from_ms(20);
-      acquire(node, t, core::from_ms(1'500), Nanos{0}, there ? Expect::kOk : Expect::kNotHere, within);
-    }
+    for (uint32_t t = 0; t < tracks_.size(); ++t)
+      acquire(node, t, core::from_ms(1'500), Nanos{0}, demand(node, t));
     fleet_.touch(node);
   }
 }
 
+namespace {
+
+constexpr uint64_t any_of(std::initializer_list<relay::Outcome> outcomes) {
+  uint64_t bits = 0;
+  for (const relay::Outcome outcome : outcomes) bits |= uint64_t{1} << static_cast<uint32_t>(outcome);
+  return bits;
+}
+
+}  // namespace
+
+// What is published must be had, what is not must be denied, and soon: within two round trips + 20 ms, and
+// one + 2 ms (design: acquire). OK of a track that flows is said with its first packet, which may be as late
+// as the distance of two packets. Each lie that was told about a track's location costs one round trip more:
+// up to four are asked, one after the other, before everybody is.
+Workload::Demand Workload::demand(NodeIndex node, uint32_t track) const {
+  // With hardly any room, its own or that of whoever has the track, only the deadline is promised.
+  if (options_.is_small(node)) return {};
+  const Nanos slowest = fleet_.largest_round_trip(node);
+  constexpr int64_t kMaxLies = 4;
+  const Nanos lied = lies() ? slowest * kMaxLies + core::from_ms(18) : Nanos{};
+  bool beyond = false;  // it is published where this node cannot ask
+  for (const uint64_t handle : tracks_[track].live) {
+    const NodeIndex publisher = fleet_.auditor.publication(handle).node;
+    if (!is_live(handle) || !fleet_.is_up(publisher)) continue;
+    if (options_.is_small(publisher)) return {};
+    const bool asked = publisher == node || fleet_.meeting(node, publisher) == Meeting::kUp;
+    if (asked && serves(publisher, node))
+      return {Expect::kOk, 0, slowest * 2 + core::from_ms(20) + options_.media_every + lied};
+    beyond = true;
+  }
+  Demand d{Expect::kNotHere, 0, slowest + core::from_ms(2) + lied};
+  excuse_absent(node, tracks_[track].former, beyond, d);
+  return d;
+}
+
+bool Workload::lies() const {
+  return options_.has(Fault::location) || options_.has(Fault::stale) || options_.has(Fault::split);
+}
+
+// What else may be said of a track that is not where this node can ask for it.
+void Workload::excuse_absent(NodeIndex node, std::optional<NodeIndex> former, bool beyond, Demand& d) const {
+  using relay::Outcome;
+  constexpr uint64_t kUnreachable =
+      any_of({Outcome::unsupported, Outcome::config_mismatch, Outcome::link_down});
+  bool anybody = false, all = true;
+  for (const NodeIndex peer : options_.links.peers(node)) {
+    const bool meets = fleet_.meeting(node, peer) == Meeting::kUp;
+    anybody = anybody || meets;
+    all = all && meets;
+    if (!options_.is_small(peer)) continue;
+    // It has no room to say no, and sometimes not even to say that: its stream has a window of two segments.
+    d.also |= any_of({Outcome::busy, Outcome::no_reply});
+    d.within = {};
+  }
+  // Somebody who cannot be asked is, or was, named: the outcome says why it is not to be had there.
+  if (!anybody || (!all && (lies() || former.has_value()))) d.also |= kUnreachable;
+  // What it was fed with before its publisher went for good, or came back as a build that it refuses, is only
+  // given up with the lease.
+  if (former && fleet_.meeting(node, *former) != Meeting::kUp) d.also |= any_of({Outcome::ok});
+  if (!beyond) return;
+  // Somebody in between may relay it. Or not: then there is an answer all the same, and no silence.
+  d.also |= kUnreachable | any_of({Outcome::ok, Outcome::moved, Outcome::unauthorized, Outcome::draining,
+                                   Outcome::deadline});
+  d.within = {};
+}
+
+bool Workload::is_live(uint64_t handle) const {
+  const Publication& p = fleet_.auditor.publication(handle);
+  return !p.closed && p.until == core::kNever;
+}
+
+bool Workload::serves(NodeIndex node, NodeIndex peer) const {
+  const std::pair<NodeIndex, NodeIndex> pair{node, peer};
+  return std::find(options_.unserved.begin(), options_.unserved.end(), pair) == options_.unserved.end();
+}
+
 void Workload::wind_down() {
+  over_ = true;
   Auditor& auditor = fleet_.auditor;
   for (size_t i = 0; i < auditor.acquisition_count(); ++i) release(Auditor::acquisition_handle(i));
   for (size_t i = 0; i < auditor.publication_count(); ++i) unpublish(Auditor::publication_handle(i));
@@ -263,8 +359,8 @@ uint32_t Workload::some_live_track(bool& found) {
   return start;
 }
 
-bool Workload::published_on(uint32_t track, NodeIndex node) const {
-  const auto& live = tracks_[track].live;
+bool Workload::published_on(const Track& track, NodeIndex node) const {
+  const auto& live = track.live;
   return std::any_of(live.begin(), live.end(),
                      [&](uint64_t handle) { return fleet_.auditor.publication(handle).node == node; });
 }

@@ -8,6 +8,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "core/rng.h"
@@ -28,8 +30,12 @@ class Workload {
   void check_liveness();                      // asks for everything everywhere, with what the truth demands
   void wind_down();                           // releases and unpublishes all there is
   void on_event(const Event& event);          // kWorkload, kMedia
-  void crashed(NodeIndex node);               // its publications are gone
+  // Whoever lost what it had without asking for that asks again, as an SFU would.
+  void renew();
+  void crashed(NodeIndex node);  // its publications are gone
   const core::TrackId& track_id(uint32_t track) const { return tracks_[track].id; }
+  // Who published it last and no longer does.
+  std::optional<NodeIndex> former_node(uint32_t track) const { return tracks_[track].former; }
 
  private:
   struct Track {
@@ -38,14 +44,22 @@ class Workload {
     bool automatic = false;        // its generations are chosen by the nodes (given as 0)
     bool absent = false;           // never published
     std::vector<uint64_t> live{};  // handles of publications, the newest last
+    std::optional<NodeIndex> former{};
   };
   // What is to happen later: kWorkload events with arg >= kLater.
   struct Later {
-    enum class What : uint8_t { kRelease, kPublish, kUnpublish } what = What::kRelease;
+    enum class What : uint8_t { kRelease, kPublish, kUnpublish, kRenew } what = What::kRelease;
     uint64_t handle = 0;
     uint32_t track = 0;
   };
   static constexpr uint32_t kAcquireActor = 0, kChangeActor = 1, kLater = 2;
+
+  // What the truth demands of an acquire that is asked now, and who may answer what besides.
+  struct Demand {
+    Expect expect = Expect::kNothing;
+    uint64_t also = 0;
+    Nanos within{};
+  };
 
   void later(Nanos at, const Later& what);
   void do_later(Later what);
@@ -55,11 +69,16 @@ class Workload {
   bool publish(uint32_t track, NodeIndex node);
   void unpublish(uint64_t handle);
   // The node is yet to be touched: many may be asked at once. UINT64_MAX: its host cannot act.
-  uint64_t acquire(NodeIndex node, uint32_t track, Nanos deadline, Nanos rendezvous,
-                   Expect expect = Expect::kNothing, Nanos within = {});
+  uint64_t acquire(NodeIndex node, uint32_t track, Nanos deadline, Nanos rendezvous, const Demand& demand);
   void release(uint64_t handle);
+  void acquire_again(uint64_t handle);
+  Demand demand(NodeIndex node, uint32_t track) const;
+  void excuse_absent(NodeIndex node, std::optional<NodeIndex> former, bool beyond, Demand& demand) const;
+  bool lies() const;
+  bool is_live(uint64_t handle) const;
+  bool serves(NodeIndex node, NodeIndex peer) const;
   void send_media(uint64_t handle);
-  bool published_on(uint32_t track, NodeIndex node) const;
+  bool published_on(const Track& track, NodeIndex node) const;
   Nanos some_deadline();
   NodeIndex some_node();
   uint32_t some_live_track(bool& found);
@@ -72,6 +91,10 @@ class Workload {
   std::vector<Later> later_;
   bool changing_ = true;
   bool asking_ = true;
+  bool over_ = false;
+  // What replaced an acquisition that ended by itself; kUnwanted: nothing may.
+  static constexpr uint64_t kUnwanted = UINT64_MAX;
+  std::unordered_map<uint64_t, uint64_t> successor_;
 };
 
 }  // namespace trunkline::sim

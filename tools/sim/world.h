@@ -3,11 +3,13 @@
 //
 //   warm-up    links come up, tracks are published
 //   faults     safety: whatever happens, no promise is broken (auditor.h)
-//   heal       all faults end; tracks stay where they are; at the end every link is up (L3)
+//   heal       all faults end; tracks and builds stay as they are; at the end every link is up (L3), or
+//              INCOMPATIBLE where the two builds must not work together (L4)
 //   liveness   every node asks for every track, and must be told the truth, and soon (L1)
+//   permanent  some nodes or paths break for good; who can still reach each other asks again (L1)
 //   drain      everything is released; at the end nothing is left (S13)
 //
-// One thread. A run of 10 s of virtual time over five nodes is some 16 000 events.
+// One thread.
 #pragma once
 
 #include <cstdio>
@@ -32,12 +34,19 @@ class World {
   uint64_t trace_hash() const { return fleet_.trace.hash(); }
 
  private:
-  enum class Phase : uint8_t { kWarmUp, kSafety, kHeal, kLiveness, kDrain, kOver };
+  enum class Phase : uint8_t { kWarmUp, kSafety, kHeal, kLiveness, kPermanent, kAsking, kDrain, kOver };
 
   void apply(const FaultEvent& fault);
+  void apply_to_path(const FaultEvent& fault);
+  void apply_to_life(const FaultEvent& fault);
+  bool may_start(NodeIndex node);
+  void start(NodeIndex node);
+  void restore(NodeIndex node);
+  void stop(NodeIndex node);
   void next_phase();
   void heal();
   void check_links();
+  void check_link(NodeIndex node, const relay::LinkStatus& link);
   void check_leaks();
 
   const Options options_;
