@@ -56,9 +56,39 @@ std::string when_answered(const Explanation& e, core::NodeId node) {
   return ", " + ago(e, attempt->asked + attempt->answered_after);
 }
 
+// What another peer refused, as far as it differs from `first`: "theirs '1360'", or all of it, or nothing.
+std::string_view difference(std::string_view first, std::string_view other) {
+  if (first == other) return {};
+  const size_t theirs = other.rfind(", theirs ");
+  const bool same_setting =
+      theirs != std::string_view::npos && first.substr(0, theirs) == other.substr(0, theirs);
+  return same_setting ? other.substr(theirs + 2) : other;
+}
+
+// "; so do node 3 (theirs '1360') and node 4".
+std::string others_refused(const Explanation& e, const PeerView& first) {
+  constexpr uint32_t kNamed = 4;
+  std::string text;
+  uint32_t named = 0;
+  for (const PeerView& peer : e.shown_peers()) {
+    if (peer.link.state != LinkState::kIncompatible || peer.link.node == first.link.node || named == kNamed)
+      continue;
+    const bool last = named + 2 == e.peers_refused;
+    text += named == 0 ? "; so do " : last ? " and " : ", ";
+    text += node_text(peer.link.node);
+    const std::string_view more = difference(first.link.text.data(), peer.link.text.data());
+    if (!more.empty()) text.append(" (").append(more).append(")");
+    ++named;
+  }
+  const uint32_t left = e.peers_refused - 1 - named;
+  if (left == 0) return text;
+  return text + (named == 0 ? "; so do " : " and ") + std::to_string(left) +
+         (named == 0 ? " others" : " more");
+}
+
 std::string refused(const Explanation& e, const PeerView& peer) {
   std::string text = node_text(peer.link.node) + " refuses this node: " + peer.link.text.data();
-  if (e.peers_refused > 1) text += "; so do " + std::to_string(e.peers_refused - 1) + " more";
+  if (e.peers_refused > 1) text += others_refused(e, peer);
   const Requests asked = requests(e);
   if (asked.without > 0)
     text += "; " + std::to_string(asked.without) + " of " + std::to_string(asked.peers) +

@@ -54,6 +54,9 @@ struct Scene {
     --e.peers_up;
     ++e.peers_refused;
   }
+  void refusal(uint64_t node, const char* text) {
+    std::snprintf(peer(node).link.text.data(), 192, "%s", text);
+  }
   void located(uint64_t node, bool hint = false) {
     peer(node).located = true;
     peer(node).hint = hint;
@@ -168,21 +171,38 @@ std::vector<Row> link_rows() {
        "does not flow: node 3 refuses this node: wire.track_namespace: mine 'prod', theirs 'staging'"},
       // Nobody announces it, the others do not have it: who was refused may.
       {Cause::refused, [](Scene& s) { s.refuse(3), s.denied(2, 12), s.denied(4, 12), s.denied(5, 12); },
-       "does not flow: node 3 refuses this node: wire.track_namespace: mine 'prod', theirs 'staging'; 3 of 3 "
+       "does not flow: node 3 refuses this node: wire.track_namespace: mine 'prod', theirs 'staging'; "
+       "3 of 3 "
        "nodes "
        "that could be asked do not have it"},
       {Cause::refused, [](Scene& s) { s.refuse(2), s.refuse(3), s.refuse(4), s.refuse(5); },
-       "does not flow: node 2 refuses this node: wire.track_namespace: mine 'prod', theirs 'staging'; so do "
-       "3 more"},
+       "does not flow: node 2 refuses this node: wire.track_namespace: mine 'prod', theirs 'staging'; "
+       "so do node 3, "
+       "node 4 and node 5"},
+      {Cause::refused,
+       [](Scene& s) {
+         s.refuse(2), s.refuse(3), s.refuse(4);
+         s.refusal(2, "wire.mtu: mine '1320', theirs '1340'");
+         s.refusal(3, "wire.mtu: mine '1320', theirs '1360'");
+       },
+       "does not flow: node 2 refuses this node: wire.mtu: mine '1320', theirs '1340'; so do node 3 "
+       "(theirs '1360') and node 4 (wire.track_namespace: mine 'prod', theirs 'staging')"},
+      // More than are shown.
+      {Cause::refused, [](Scene& s) { s.refuse(2), s.refuse(3), s.e.peers = 40, s.e.peers_refused = 30; },
+       "does not flow: node 2 refuses this node: wire.track_namespace: mine 'prod', theirs 'staging'; "
+       "so do node 3 and 28 more"},
       {Cause::link_down, [](Scene& s) { s.located(4), s.down(4, 3'200); },
-       "does not flow: the link to node 4, which has it, is down since 3.2 s: nothing heard; being retried"},
+       "does not flow: the link to node 4, which has it, is down since 3.2 s: nothing heard; being "
+       "retried"},
       {Cause::link_down, [](Scene& s) { s.located(4), s.down(4, 3'200), s.peer(4).deaf = true; },
-       "does not flow: the link to node 4, which has it, is down since 3.2 s: it does not hear this node; "
+       "does not flow: the link to node 4, which has it, is down since 3.2 s: it does not hear this "
+       "node; "
        "being "
        "retried"},
       {Cause::link_down,
        [](Scene& s) { s.located(4, true), s.down(4, 3'200), s.peer(4).link.state = LinkState::kConnecting; },
-       "does not flow: the link to node 4, which has it, is not up: handshakes are tried since 3.2 s, and no "
+       "does not flow: the link to node 4, which has it, is not up: handshakes are tried since 3.2 s, "
+       "and no "
        "answer "
        "came"},
       // Its lease is over, so nobody announces it any more; the others were asked since.
@@ -191,7 +211,8 @@ std::vector<Row> link_rows() {
          s.ended(Outcome::ok, 4, 30'000), s.down(4, 14'000);
          s.denied(2, 12), s.denied(3, 12), s.denied(5, 12), s.ended(Outcome::not_here, 5, 12);
        },
-       "does not flow: the link to node 4, which had it, is down since 14 s: nothing heard; being retried"},
+       "does not flow: the link to node 4, which had it, is down since 14 s: nothing heard; being "
+       "retried"},
       {Cause::isolated,
        [](Scene& s) { s.down(2, 5'000), s.down(3, 5'100), s.down(4, 5'000), s.down(5, 4'900), s.wanted(); },
        "does not flow: this node can ask nobody: no link of 4 is up, since 4.9 s"},
