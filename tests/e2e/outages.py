@@ -207,6 +207,11 @@ def required_setting_absent_on_all():
             stage.line.note("noticed", f"by node {i}: does not start, exit code 1 after {1e3 * took:.0f} ms; "
                             "--check-config too")
         said = done.stderr.strip().removeprefix(f"{path}:")
+        asked = subprocess.run([lab.trunkline(), "explain", spare(5), "--config", path], capture_output=True, text=True,
+                               timeout=10, check=False)
+        first = asked.stdout.partition("\n")[0]
+        stage.line.note("explain", f"{spare(5)} at node 5: {first}")
+        check(f"{path}:" in first and wanted in first, f"the first line does not name wire.mtu: {asked.stdout}{asked.stderr}")
         stage.line.note("", f"  \"{said}\"")
         stage.line.note("heal", "all nodes are deployed with their configuration")
         healed = time.monotonic()
