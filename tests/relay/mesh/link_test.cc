@@ -196,6 +196,19 @@ TEST_F(LinkTest, ANodeWhoseClockWentBackRaisesItsIncarnation) {
   EXPECT_TRUE(mesh_.node(0).errors.empty()) << "not an incompatibility";
 }
 
+// The lower id's msg1 wins, so it must be the answer to it that is refused.
+TEST_F(LinkTest, ANodeWhoseClockWentBackIsTakenBackByALowerId) {
+  make(2);
+  start_and_run(from_ms(300));
+  mesh_.crash(1);
+  mesh_.node(1).incarnation = 500;
+  mesh_.run_for(from_s(5));
+  mesh_.start(1);
+  EXPECT_LE(until_up(0, 1, from_s(10)), from_s(2));
+  EXPECT_EQ(mesh_.link(0, 1).incarnation, 1'001u);
+  expect_media(1, 0, 5);
+}
+
 // ---- refusals
 
 TEST_F(LinkTest, ADifferentSettingIsRefusedInOneRoundTripAndNamedAtBothEnds) {
@@ -244,6 +257,17 @@ TEST_F(LinkTest, ARepairedPeerIsTakenBackAtItsFirstHandshake) {
   mesh_.restart(1);
   EXPECT_LE(until_up(0, 1, from_s(3)), from_ms(100));
   expect_media(0, 1, 5);
+}
+
+TEST_F(LinkTest, ARepairedPeerIsTakenBackAlthoughAMsg1WasLostAndItsRepetitionIsFar) {
+  make(2);
+  mesh_.config(1).wire[1] = {"track_namespace", "prod", {"prod"}};
+  start_and_run(from_s(30));
+  mesh_.crash(1);
+  mesh_.run_for(from_s(90));  // node 0 goes on asking, each half minute by now
+  mesh_.config(1).wire[1] = {"track_namespace", "test", {"test"}};
+  mesh_.restart(1);
+  EXPECT_LE(until_up(0, 1, from_s(60)), from_s(3));
 }
 
 TEST_F(LinkTest, APeerThatComesBackWithAnotherSettingLeavesTheOthersMediaAlone) {
