@@ -141,7 +141,8 @@ struct NodeConfig {
   std::string cluster;
   std::string region;
   std::string colour = "default";
-  bool lab = false;  // needed by: the null suite, impairments, rules
+  bool full_mesh = true;  // every node is a peer of every other; else tracks are also sought over hops
+  bool lab = false;       // needed by: the null suite, impairments, rules
   // What this build speaks, and which of it is offered. Outlives the configuration.
   const WireProfile* profile = &production_profile();
   uint8_t wire_version_min = 1;

@@ -28,8 +28,8 @@ constexpr size_t kMaxPathBytes = 107;   // sockaddr_un.sun_path with its zero (u
 
 void read_node(TomlReader& reader, const toml::table& table, NodeConfig& config) {
   TomlSection node(reader, table, "node",
-                   {"id", "name", "cluster", "region", "colour", "lab", "listen", "data_cores", "pin", "port",
-                    "idle", "idle_bound_us", "bundle_wait_us", "host_queues", "admin"});
+                   {"id", "name", "cluster", "region", "colour", "full_mesh", "lab", "listen", "data_cores",
+                    "pin", "port", "idle", "idle_bound_us", "bundle_wait_us", "host_queues", "admin"});
   node.require("id", "write a number that no other node of the cluster has");
   node.require("cluster", "write the name that all nodes of the mesh share");
   node.require("region", "write where this node runs, as region = \"ams\"");
@@ -40,6 +40,7 @@ void read_node(TomlReader& reader, const toml::table& table, NodeConfig& config)
   node.text("cluster", config.cluster, kMaxClusterBytes);
   node.text("region", config.region, kMaxNameBytes);
   node.text("colour", config.colour, kMaxNameBytes);
+  node.boolean("full_mesh", config.full_mesh);
   node.boolean("lab", config.lab);
   node.address("listen", config.listen, true);
   node.integer("data_cores", config.data_cores, 1, core::kMaxCores);

@@ -94,6 +94,16 @@ struct Output {
   bool operator==(const Output&) const = default;
 };
 
+// The flow gets another source, and keeps its label and its outputs. What the old source still sends is then
+// a foreign label's, and what the new one repeats of it is dropped.
+struct FlowRedirect {
+  FlowId flow = 0;
+  LinkId link = 0;
+  Label upstream_label{};
+  CoreId upstream_core{};
+  Nanos keyframe_interval{};
+};
+
 struct OutputChange {  // kOutputAdd, kOutputRemove (matches on all members)
   FlowId flow = 0;
   Output output{};
@@ -122,6 +132,7 @@ enum class CoreCommandKind : uint8_t {
   kSessionRemove,    // slot
   kLinkPace,
   kFlowOpen,
+  kFlowRedirect,
   kFlowClose,  // flow: and all its outputs; its ingest tap, if any, is closed
   kOutputAdd,
   kOutputRemove,
@@ -138,6 +149,7 @@ struct CoreCommand {
   // One of these, by kind; plain members rather than a union so that every value is always initialised.
   SessionInstall session{};
   FlowOpen open{};
+  FlowRedirect redirect{};
   OutputChange change{};
   IngestOpen ingest{};
   EgressOpen egress{};
@@ -150,7 +162,7 @@ struct CoreCommand {
 enum class CoreEventKind : uint8_t {
   kEvidence,     // authenticated datagrams arrived on a session
   kFlowStarted,  // first media of a flow since it was opened (or since it was idle for 1 s)
-  kFlowIdle,     // a local flow has had no packet for 1 s
+  kFlowIdle,     // a flow has had no packet for 1 s
   kTapReady,     // IngestOpen: address is what was bound
   kTapFailed,    // IngestOpen: text says why
   kTooBig,       // a publisher's packet exceeds the path MTU: size, and the largest that fits

@@ -32,6 +32,7 @@ namespace trunkline::relay {
   X(foreign_label,      "label belongs to another link")                                                             \
   X(wrong_direction,    "media on a feedback label, or feedback on a media label")                                   \
   X(ttl_expired,        "record had no hop left")                                                                    \
+  X(repeated,           "a track's new source repeats what the old one has delivered")                            \
   X(no_output,          "track has nobody to deliver to (any more)")                                                 \
   /* edges */                                                                                                        \
   X(not_rtp,            "arrived at an edge and is neither RTP nor RTCP")                                            \

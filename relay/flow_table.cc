@@ -46,6 +46,39 @@ bool FlowTable::open(const FlowOpen& from) noexcept {
   return true;
 }
 
+// Its first packet from the new source is reported as the first packet was.
+bool FlowTable::redirect(const FlowRedirect& to, Nanos now) noexcept {
+  if (!is_open(to.flow) || flows_[to.flow].source != FlowSource::kUpstream) return false;
+  Flow& flow = flows_[to.flow];
+  FlowDetail& detail = details_[to.flow];
+  if (flow.peer != to.link) {
+    // Longer than one way round the world takes longer than another.
+    constexpr Nanos kResume = core::from_s(2);
+    flow.resuming = flow.packets > 0;
+    detail.resume_ssrc = flow.newest.ssrc;
+    detail.resume_sequence = flow.newest.sequence;
+    detail.resume_until = now + kResume;
+    flow.started = false;
+    flow.start_unreported = false;
+  }
+  flow.peer = to.link;
+  detail.upstream_label = to.upstream_label;
+  detail.upstream_core = to.upstream_core;
+  detail.keyframe_interval = to.keyframe_interval;
+  return true;
+}
+
+bool FlowTable::repeats(Flow& flow, const Record& record, Nanos now) noexcept {
+  const FlowDetail& detail = details_[static_cast<FlowId>(&flow - &flows_[0])];
+  if (now >= detail.resume_until) {
+    flow.resuming = false;
+    return false;
+  }
+  if (record_is_rtcp(record) || record_ssrc(record) != detail.resume_ssrc) return false;
+  const auto behind = static_cast<uint16_t>(detail.resume_sequence - record_sequence(record));
+  return behind < 0x8000;
+}
+
 bool FlowTable::close(FlowId id) noexcept {
   if (!is_open(id)) return false;
   Flow& flow = flows_[id];

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "core/cacheline.h"
 #include "relay/config.h"
@@ -38,10 +39,17 @@ struct alignas(core::kCacheLine) Flow {
   FlowSource source;
   TrafficClass traffic_class;
   bool started;  // packets flow: kFlowStarted was reported or waits to be
-  bool start_unreported;
-  uint32_t more;  // first chunk of further outputs + 1; 0: none
+  bool start_unreported : 1;
+  bool resuming : 1;  // its source was exchanged: what it repeats is dropped (FlowDetail::resume_*)
+  uint32_t more;      // first chunk of further outputs + 1; 0: none
   OutputSlot first;
-  uint64_t handle;  // kLocal: what the host calls this publication
+  union {
+    uint64_t handle;  // kLocal: what the host calls this publication
+    struct {          // kUpstream: the newest RTP packet
+      uint32_t ssrc;
+      uint16_t sequence;
+    } newest;
+  };
   uint64_t packets;
   uint64_t bytes;
   Nanos last_packet;
@@ -61,7 +69,10 @@ struct FlowDetail {
   uint16_t tap_endpoint;
   uint32_t tap_ssrc;  // 0: any
   bool tap_vp8, tap_h264;
-  UdpAddress tap_source;  // where its last packet came from: feedback goes there. family 0: none yet
+  UdpAddress tap_source;     // where its last packet came from: feedback goes there. family 0: none yet
+  uint32_t resume_ssrc;      // of the old source's newest packet
+  uint16_t resume_sequence;  // what is not after it was delivered already
+  Nanos resume_until;
   Nanos too_big_reported;
   bool too_big_told;
 };
@@ -72,6 +83,7 @@ class FlowTable {
 
   // Commands; false when they name what does not exist or when the slab of outputs is full.
   bool open(const FlowOpen& open) noexcept;
+  bool redirect(const FlowRedirect& redirect, Nanos now) noexcept;
   bool close(FlowId flow) noexcept;
   bool add_output(FlowId flow, const Output& output) noexcept;
   bool remove_output(FlowId flow, const Output& output) noexcept;
@@ -110,6 +122,20 @@ class FlowTable {
       at = chunk.next;
     }
   }
+  // So that a later source cannot repeat it. Sequence numbers wrap (RFC 3550, A.1): newer is less than half
+  // the circle ahead. Tracks of several SSRCs are known by the latest one.
+  static void note_newest(Flow& flow, std::span<const Record> group) noexcept {
+    for (const Record& record : group) {
+      if (record_is_rtcp(record)) continue;
+      const uint32_t ssrc = record_ssrc(record);
+      const uint16_t sequence = record_sequence(record);
+      const auto ahead = static_cast<uint16_t>(sequence - flow.newest.sequence);
+      if (ssrc == flow.newest.ssrc && ahead >= 0x8000) continue;
+      flow.newest = {ssrc, sequence};
+    }
+  }
+  // For a flow that is resuming: did the old source deliver this?
+  bool repeats(Flow& flow, const Record& record, Nanos now) noexcept;
   // The output of this kind, target and (links) core; nullptr: none.
   OutputSlot* find_output(Flow& flow, OutputKind kind, uint16_t target, uint8_t remote_core) noexcept;
 

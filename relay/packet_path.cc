@@ -257,7 +257,9 @@ DropReason PacketPath::find_flow(Record& record) noexcept {
     return flow.label.value == 0 ? DropReason::no_route : DropReason::stale_label;
   }
   const bool from_source = flow.source == FlowSource::kUpstream && flow.peer == record.link;
-  if (from_source && record.kind == RecordKind::kMedia) return kNoDrop;
+  if (from_source && record.kind == RecordKind::kMedia) {
+    return flow.resuming && flows_.repeats(flow, record, now_) ? DropReason::repeated : kNoDrop;
+  }
   if (from_source) return DropReason::wrong_direction;
   bool from_output = false;
   flows_.for_each_output(flow, [&](OutputSlot& output, uint64_t) {
@@ -294,6 +296,7 @@ void PacketPath::deliver(Flow& flow, FlowId id, Group group) noexcept {
   flow.packets += group.size();
   flow.bytes += bytes;
   flow.last_packet = now_;
+  if (flow.source == FlowSource::kUpstream) FlowTable::note_newest(flow, group);
   accounting_.count(CoreCounter::media_in, group.size());
   accounting_.count(CoreCounter::media_bytes_in, bytes);
 

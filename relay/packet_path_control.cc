@@ -62,6 +62,8 @@ bool PacketPath::apply(const CoreCommand& command) noexcept {
       return liveness_.set_pace(command.pace);
     case CoreCommandKind::kFlowOpen:
       return open_flow(command.open);
+    case CoreCommandKind::kFlowRedirect:
+      return flows_.redirect(command.redirect, now_);
     case CoreCommandKind::kFlowClose:
       return close_flow(command.flow);
     case CoreCommandKind::kOutputAdd:
@@ -215,7 +217,7 @@ void PacketPath::look_after_flows() noexcept {
     if (flow.start_unreported) report_started(id);
     if (flows_.detail(id).keyframe_waits) feedback_.retry(id, now_);
     const bool idle = flow.started && !flow.start_unreported && now_ - flow.last_packet >= kFlowIdleAfter;
-    if (!idle || flow.source != FlowSource::kLocal) continue;
+    if (!idle) continue;
     CoreEvent event;
     event.kind = CoreEventKind::kFlowIdle;
     event.flow = id;

@@ -40,6 +40,9 @@ inline bool record_is_rtcp(const Record& r) noexcept {
 inline uint32_t record_timestamp(const Record& r) noexcept {
   return r.length >= 8 ? load_be32(r.payload + 4) : 0;
 }
+inline uint16_t record_sequence(const Record& r) noexcept {
+  return r.length >= 4 ? load_be16(r.payload + 2) : uint16_t{0};
+}
 inline uint32_t record_ssrc(const Record& r) noexcept {
   return r.length >= 12 ? load_be32(r.payload + 8) : 0;
 }

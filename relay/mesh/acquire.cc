@@ -65,7 +65,8 @@ void MeshState::on_acquire(const HostCommand& c) {
   track.search_deadline = std::max(track.search_deadline, waiter.deadline);
   // Whoever waits for an announcement waits on; the newcomer wants to hear how things stand.
   if (track.phase == Phase::kRendezvous) track.news = true;
-  if (config.rules.deadlines) arm_waiter(w, waiter.deadline);
+  const bool own = config.rules.own_deadlines || track.pending == 1;
+  if (config.rules.deadlines && own) arm_waiter(w, waiter.deadline);
   mark(t);
   settle(w);
 }
@@ -75,7 +76,7 @@ void MeshState::on_release(const HostCommand& c) {
   if (!found) return;  // ended before the host's word arrived
   mark(waiters[*found].track);
   if (!waiters[*found].told) return finish(*found, {Outcome::cancelled, false, kNoLink});
-  detach(*found, true);
+  detach(*found);
   end_acquisition(*found, Outcome::cancelled);
 }
 
@@ -103,10 +104,9 @@ bool MeshState::source_lives(const Waiter& waiter) const {
     case FedBy::kNobody:
       return false;
     case FedBy::kLocal:
-      return track.publication != kNil && publications[track.publication].flow == waiter.flow;
+      return source_publication(track) != nullptr && publications[track.publication].flow == waiter.flow;
     case FedBy::kPeer:
-      return track.flow == waiter.flow &&
-             (track.phase == Phase::kWatching || track.phase == Phase::kEstablished);
+      return track.feed_state != FeedState::kNone && track.flow == waiter.flow;
   }
   return false;
 }
@@ -115,8 +115,8 @@ void MeshState::settle(uint32_t w) {
   Waiter& waiter = waiters[w];
   const Track& track = tracks[waiter.track];
   if (waiter.fed_by != FedBy::kNobody && !source_lives(waiter)) {
-    const Outcome reason = waiter.fed_by == FedBy::kLocal ? Outcome::gone : track.ended;
-    detach(w, false);
+    const Outcome reason = track.ended;
+    detach(w);
     if (waiter.told) return end_acquisition(w, reason);
   }
   if (waiter.told) return;
@@ -135,7 +135,7 @@ void MeshState::settle(uint32_t w) {
         return finish(w, track.verdict);
     }
   }
-  if (waiter.fed_by == FedBy::kLocal || track.phase == Phase::kEstablished) tell_ok(w);
+  if (waiter.fed_by == FedBy::kLocal || track.feed_state == FeedState::kEstablished) tell_ok(w);
 }
 
 void MeshState::attach_output(uint32_t w, CoreCommandKind kind) {
@@ -152,8 +152,9 @@ void MeshState::attach_output(uint32_t w, CoreCommandKind kind) {
 MeshState::Attached MeshState::attach(uint32_t w) {
   Waiter& waiter = waiters[w];
   Track& track = tracks[waiter.track];
-  const Publication* publication = live_publication(track);
-  const bool from_peer = track.phase == Phase::kWatching || track.phase == Phase::kEstablished;
+  const Publication* publication = source_publication(track);
+  // What has fallen silent is not handed out; its old subscribers keep it.
+  const bool from_peer = track.feed_state != FeedState::kNone && !wants_replacement(track);
   if (publication == nullptr && !from_peer) return Attached::kNothingThere;
   const Flow flow = publication != nullptr ? publication->flow : track.flow;
   const uint32_t c = flow.core.value;
@@ -177,11 +178,17 @@ MeshState::Attached MeshState::attach(uint32_t w) {
   return Attached::kYes;
 }
 
-// A flow that was closed took its outputs with it.
-void MeshState::detach(uint32_t w, bool flow_lives) {
+// A flow that was closed took its outputs with it. A local flow lives on when a newer publication elsewhere
+// takes its subscribers.
+void MeshState::detach(uint32_t w) {
   Waiter& waiter = waiters[w];
   if (waiter.fed_by == FedBy::kNobody) return;
-  if (flow_lives) attach_output(w, CoreCommandKind::kOutputRemove);
+  const Track& track = tracks[waiter.track];
+  const bool local = waiter.fed_by == FedBy::kLocal;
+  const Flow& flow = !local                      ? track.flow
+                     : track.publication == kNil ? Flow{}
+                                                 : publications[track.publication].flow;
+  if (flow == waiter.flow) attach_output(w, CoreCommandKind::kOutputRemove);
   if (waiter.egress_index != kNoEgress) {
     CoreCommand close;
     close.kind = CoreCommandKind::kEgressClose;
@@ -219,7 +226,7 @@ void MeshState::tell_ok(uint32_t w) {
   HostEvent e = waiter_event(w, HostEventKind::kOutcome);
   const uint8_t* descriptor = received_descriptor[waiter.track].data();
   e.descriptor_bytes = track.descriptor_bytes;
-  e.flowing = track.flowing;
+  e.flowing = track.media;
   e.generation = track.generation;
   if (waiter.fed_by == FedBy::kLocal) {
     const Publication& publication = publications[track.publication];
@@ -230,7 +237,7 @@ void MeshState::tell_ok(uint32_t w) {
     e.descriptor_bytes = publication.descriptor_bytes;
     descriptor = published_descriptor[track.publication].data();
   } else {
-    e.node = links[asks[track.winner].link].node;
+    e.node = links[asks[track.feed].link].node;
   }
   std::copy_n(descriptor, e.descriptor_bytes, e.descriptor.begin());
   waiter.told = true;
@@ -250,7 +257,7 @@ void MeshState::finish(uint32_t w, const Verdict& verdict) {
   e.generation = track.highest_generation;
   if (verdict.link != kNoLink) e.node = links[verdict.link].node;
   describe(verdict, e);
-  detach(w, source_lives(waiter));
+  detach(w);
   --track.pending;
   if (now > waiter.deadline + kMeshTick) counters.add(MeshCounter::acquires_overdue);
   count_outcome(verdict.outcome, e.elapsed);
@@ -261,6 +268,7 @@ void MeshState::finish(uint32_t w, const Verdict& verdict) {
 void MeshState::end_acquisition(uint32_t w, Outcome reason) {
   HostEvent e = waiter_event(w, HostEventKind::kEnded);
   e.outcome = reason;
+  if (reason == Outcome::moved) e.node = tracks[waiters[w].track].ended_by;
   std::snprintf(e.text.data(), e.text.size(), "%s", outcome_text(reason));
   event(e);
   forget_waiter(w);
@@ -275,7 +283,7 @@ void MeshState::egress_failed(const CoreEvent& e) {
     if (waiter.egress_index == kNoEgress || waiter.to != e.address || waiter.flow.core != e.core) continue;
     const uint32_t t = waiter.track;
     if (waiter.told) {
-      detach(w, source_lives(waiter));
+      detach(w);
       end_acquisition(w, Outcome::internal);
     } else {
       finish(w, {Outcome::internal, false, kNoLink});

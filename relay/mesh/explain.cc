@@ -57,34 +57,25 @@ void MeshState::explain_track(uint32_t t, Explanation& e) const {
     e.generation = p.generation;
     e.publisher_sends = p.flowing;
     e.tap = p.address;
-    e.served = p.serves.size;
   }
+  e.served = track.serves.size;
   e.waiters = track.waiters.size;
   e.waiting = track.pending;
   e.deadline = track.search_deadline;
   for (uint32_t w = track.waiters.first; w != kNil; w = waiters[w].of_track.next)
     e.fed += waiters[w].fed_by != FedBy::kNobody ? 1 : 0;
-  switch (track.phase) {
-    case Phase::kQuiet:
-    case Phase::kConcluding:
-      e.search = SearchState::kQuiet;
-      break;
-    case Phase::kSearching:
-      e.search = SearchState::kSearching;
-      break;
-    case Phase::kRendezvous:
-      e.search = SearchState::kRendezvous;
-      break;
-    case Phase::kWatching:
-      e.search = SearchState::kWatching;
-      break;
-    case Phase::kEstablished:
-      e.search = SearchState::kEstablished;
-      break;
+  // A feed says more than a search that goes on behind it.
+  const bool fed_now = track.feed_state != FeedState::kNone;
+  if (fed_now) {
+    const bool watching = track.feed_state == FeedState::kWatching;
+    e.search = watching ? SearchState::kWatching : SearchState::kEstablished;
+  } else if (track.phase == Phase::kSearching) {
+    e.search = SearchState::kSearching;
+  } else {
+    e.search = track.phase == Phase::kRendezvous ? SearchState::kRendezvous : SearchState::kQuiet;
   }
-  const bool fed_now = e.search == SearchState::kWatching || e.search == SearchState::kEstablished;
-  if (fed_now && track.winner != kNil) {
-    const Ask& feed = asks[track.winner];
+  if (fed_now) {
+    const Ask& feed = asks[track.feed];
     e.feed = links[feed.link].node;
     e.said_flowing = feed.flowing;
     e.generation = track.generation;
@@ -106,6 +97,8 @@ PeerView MeshState::view_of(const Link& l, uint32_t t) const {
   view.link.rtt_us = l.rtt.known() ? static_cast<uint32_t>(l.rtt.smoothed().us()) : 0;
   view.link.rtt_p99_us = static_cast<uint32_t>(l.rtt.p99().us());
   view.link.since = l.since;
+  view.link.ejected = l.health.ejected();
+  view.link.probe_at = l.health.probe_at();
   if (l.incompatible) view.link.text = l.text;
   std::snprintf(view.name.data(), view.name.size(), "%s", config.peers[l.id].name.c_str());
   if (l.active >= 0) view.heard = l.heard;

@@ -358,6 +358,7 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
       log(LogLevel::kInfo, "node %llu is a new incarnation", static_cast<unsigned long long>(l.node.value));
     }
     l.incarnation = peer_incarnation;
+    l.health.forget();
     l.view_valid = l.view;
   }
   l.incompatible = false;

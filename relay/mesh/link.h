@@ -22,6 +22,7 @@
 #include "relay/crypto.h"
 #include "relay/mesh/control_stream.h"
 #include "relay/mesh/hello.h"
+#include "relay/mesh/peer_health.h"
 #include "relay/mesh/records.h"
 
 namespace trunkline::relay::mesh {
@@ -108,6 +109,8 @@ struct Link {
   RoundTrip rtt;
   uint64_t incarnation = 0;  // the highest seen
   uint8_t cores = 0;         // of the peer
+  bool lease_over = false;   // silent for so long that what it said and asked no longer counts
+  PeerHealth health;         // what came of our requests
 
   // ---- control (pump.cc)
   explicit Link(uint32_t window) : stream(window) {}

@@ -9,15 +9,27 @@
 // Down keeps sessions, flows, outputs and subscriptions: media that still gets through is not to be dropped
 // on suspicion. The first evidence brings the link back; meanwhile handshakes are tried.
 #include <algorithm>
+#include <utility>
 
 #include "relay/mesh/mesh_state.h"
 
 namespace trunkline::relay::mesh {
 
+namespace {
+
+// Of all that a peer said and asked: longer than any pause that it may come back from as if nothing had been.
+constexpr Nanos kLease = core::from_s(10);
+
+}  // namespace
+
 Link* MeshState::find_link(core::NodeId node) {
-  const Links& all = links;
-  const auto at = std::find_if(all.begin(), all.end(), [&](const Link& l) { return l.node == node; });
-  return at == all.end() ? nullptr : &links[at->id];
+  const Link* found = std::as_const(*this).find_link(node);
+  return found == nullptr ? nullptr : &links[found->id];
+}
+
+const Link* MeshState::find_link(core::NodeId node) const {
+  const auto at = std::find_if(links.begin(), links.end(), [&](const Link& l) { return l.node == node; });
+  return at == links.end() ? nullptr : &*at;
 }
 
 void MeshState::on_evidence(const CoreEvent& e) {
@@ -60,6 +72,7 @@ void MeshState::set_alive(Link& l, bool alive) {
   counters.add(alive ? MeshCounter::links_up : MeshCounter::links_down);
   if (alive) {
     log(LogLevel::kInfo, "link to node %llu is up", static_cast<unsigned long long>(l.node.value));
+    l.lease_over = false;
     if (l.step == HandshakeStep::kAwaitMsg2 && !l.incompatible) l.step = HandshakeStep::kIdle;
     if (!l.incompatible) l.retry_at = core::kNever;
     l.retry_interval = Nanos{0};
@@ -91,7 +104,7 @@ void MeshState::show_state(Link& l) {
     state = LinkState::kIncompatible;
   } else if (l.alive) {
     state = LinkState::kUp;
-  } else if (l.active >= 0) {
+  } else if (l.active >= 0 || l.lease_over) {
     state = LinkState::kDown;
   }
   if (state == l.shown) return;
@@ -111,6 +124,7 @@ void MeshState::pace(Link& l, bool fast) {
 Nanos MeshState::link_deadline(const Link& l) const {
   Nanos earliest = l.retry_at;
   if (l.old_until.ns != 0) earliest = std::min(earliest, l.old_until);
+  if (!l.alive && l.active >= 0) earliest = std::min(earliest, l.heard + kLease);
   if (l.alive) {
     const Nanos quiet = l.missed ? config.link.down_after : config.link.heartbeat * 6 / 5;
     earliest = std::min(earliest, l.heard + quiet);
@@ -128,7 +142,24 @@ void MeshState::link_timer(Link& l) {
     if (quiet >= config.link.heartbeat * 6 / 5) pace(l, true);
     if (quiet >= config.link.down_after) set_alive(l, false);
   }
+  if (!l.alive && l.active >= 0 && now - l.heard >= kLease) end_lease(l);
   if (now >= l.retry_at) handshake_timer(l);
+}
+
+// It is gone for good, as far as anybody can tell: nothing is sent to it any more, and nothing expected from
+// it. Should it come back, a new session tells everything anew.
+void MeshState::end_lease(Link& l) {
+  counters.add(MeshCounter::leases_over);
+  log(LogLevel::kWarn, "node %llu has been silent for %lld s: its tracks and its requests are forgotten",
+      static_cast<unsigned long long>(l.node.value), static_cast<long long>(kLease.ns / 1'000'000'000));
+  const int8_t parity = l.active;
+  l.active = -1;
+  remove_session(l, parity);
+  l.lease_over = true;
+  l.view_valid = ++l.view;
+  l.health.forget();
+  link_news(l);
+  show_state(l);
 }
 
 // Whoever asked this peer, or could, is to look again: a few at a time, in sweep().

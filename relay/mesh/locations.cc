@@ -10,12 +10,6 @@
 
 namespace trunkline::relay::mesh {
 
-namespace {
-
-constexpr uint32_t kMaxLocations = 4;  // per track: the publisher, the one before, and two hints
-
-}  // namespace
-
 uint32_t MeshState::find_track(const core::TrackId& id) const {
   return track_table.find(id).value_or(kNil);
 }
@@ -39,7 +33,8 @@ uint32_t MeshState::get_track(const core::TrackId& id) {
 void MeshState::free_track_if_idle(uint32_t t) {
   Track& track = tracks[t];
   if (!track.locations.empty() || track.publication != kNil || !track.waiters.empty() ||
-      !track.asks.empty() || track.flow.open() || track.dirty.linked || track.negative_until > now) {
+      !track.asks.empty() || !track.serves.empty() || track.flow.open() || track.dirty.linked ||
+      track.negative_until > now) {
     return;
   }
   wheel.cancel(waiters.capacity() + t);
@@ -69,6 +64,7 @@ void MeshState::unlink_location(uint32_t loc) {
 void MeshState::drop_location(uint32_t loc) {
   Location& location = locations[loc];
   const uint32_t t = location.track;
+  ++tracks[t].version;
   unlink_location(loc);
   List<&Location::of_track>::remove(locations, tracks[t].locations, loc);
   locations.release(loc);
@@ -105,21 +101,64 @@ void MeshState::on_announce(Link& l, const Announce& m) {
   const bool news = location.generation != m.generation || location.incarnation != l.incarnation;
   location.track = t;
   location.link = l.id;
-  location.hint = false;
+  location.hint = location.told = false;
   location.traffic_class = m.traffic_class;
   location.generation = m.generation;
   location.incarnation = l.incarnation;
   location.view = l.view;
   track.highest_generation = std::max(track.highest_generation, m.generation);
   if (!news) return;
-  track.negative_until = Nanos{0};
+  ++track.version;
   // Who said no before it had the track may say yes now.
   if (const uint32_t a = find_ask(t, l.id); a != kNil && asks[a].state == AskState::kNegative) {
-    List<&Ask::of_track>::remove(asks, track.asks, a);
-    free_ask_if_done(a);
+    drop_ask(t, a);
   }
+  supersede(t, m.generation, l.node);
   track.news = true;
   mark(t);
+}
+
+// A newer publication exists elsewhere: what is older here is not forwarded any more, and its subscribers
+// are told who has the track now.
+void MeshState::supersede(uint32_t t, uint64_t generation, core::NodeId node) {
+  Track& track = tracks[t];
+  if (!config.rules.epochs) return;
+  if (track.feed_state != FeedState::kNone && generation > track.generation && !track.feed_over) {
+    counters.add(MeshCounter::feeds_superseded);
+    track.feed_over = true;
+    track.ended = Outcome::moved;
+    track.ended_by = node;
+  }
+  const Publication* publication = live_publication(track);
+  if (publication == nullptr || generation <= publication->generation) return;
+  counters.add(MeshCounter::feeds_superseded);
+  track.ended = Outcome::moved;
+  track.ended_by = node;
+  track.settle_left = track.waiters.size;
+  for (uint32_t s = track.serves.first, next = kNil; s != kNil; s = next) {
+    next = serves[s].of_track.next;
+    if (!serves[s].carried && serves[s].state != ServeState::kWaiting) move_serve(s, generation);
+  }
+}
+
+// The publication that is served and acquired here: live, and nobody announces a newer one.
+const Publication* MeshState::source_publication(const Track& track) const {
+  if (track.publication == kNil) return nullptr;
+  const Publication& publication = publications[track.publication];
+  if (publication.state != PublicationState::kLive) return nullptr;
+  const bool superseded = config.rules.epochs && newest_announced(track) > publication.generation;
+  return superseded ? nullptr : &publication;
+}
+
+// The newest generation that a peer says it has; 0: none does.
+uint64_t MeshState::newest_announced(const Track& track) const {
+  uint64_t newest = 0;
+  for (uint32_t loc = track.locations.first; loc != kNil; loc = locations[loc].of_track.next) {
+    const Location& location = locations[loc];
+    const bool dead = location.view < links[location.link].view_valid;
+    if (!location.hint && !dead) newest = std::max(newest, location.generation);
+  }
+  return newest;
 }
 
 void MeshState::on_withdraw(Link& l, const Withdraw& m) {
@@ -129,6 +168,22 @@ void MeshState::on_withdraw(Link& l, const Withdraw& m) {
   const uint32_t loc = find_location(t, l.id);
   if (loc == kNil || locations[loc].hint || locations[loc].generation > m.generation) return;
   drop_location(loc);
+}
+
+// A peer said so in its answer: a candidate for as long as the search lasts. False: no room, or known.
+bool MeshState::tell_location(uint32_t t, LinkId link, uint64_t generation) {
+  if (find_location(t, link) != kNil) return true;
+  if (tracks[t].locations.size == kMaxLocations) return false;
+  const uint32_t loc = locations.allocate();
+  if (loc == kNil) return false;
+  Location& location = locations[loc];
+  location.track = t;
+  location.link = link;
+  location.hint = location.told = true;
+  location.generation = generation;
+  List<&Location::of_link>::push_back(locations, links[link].hints, loc);
+  List<&Location::of_track>::push_back(locations, tracks[t].locations, loc);
+  return true;
 }
 
 void MeshState::hint(const core::TrackId& id, core::NodeId node) {
@@ -149,7 +204,7 @@ void MeshState::hint(const core::TrackId& id, core::NodeId node) {
   // It never dies with a view: it goes when the node says that it is wrong.
   List<&Location::of_link>::push_back(locations, l->hints, loc);
   List<&Location::of_track>::push_back(locations, tracks[t].locations, loc);
-  tracks[t].negative_until = Nanos{0};
+  ++tracks[t].version;
   tracks[t].news = true;
   mark(t);
 }

@@ -48,6 +48,8 @@ LinkStatus MeshNode::link(LinkId link) const {
   status.rtt_us = l.rtt.known() ? static_cast<uint32_t>(l.rtt.smoothed().us()) : 0;
   status.rtt_p99_us = static_cast<uint32_t>(l.rtt.p99().us());
   status.since = l.since;
+  status.ejected = l.health.ejected();
+  status.probe_at = l.health.probe_at();
   if (l.incompatible) status.text = l.text;
   return status;
 }
@@ -83,15 +85,16 @@ void MeshNode::inspect(Inspector& inspector) const {
     for (uint32_t a = l.asks.first; a != mesh::kNil; a = m.asks[a].of_link.next) {
       const mesh::Ask& ask = m.asks[a];
       if (ask.track == mesh::kNil) continue;
+      const mesh::Track& track = m.tracks[ask.track];
       if (ask.state == mesh::AskState::kWaiting && ask.sent_session != 0) {
-        inspector.wait({ask.track_id, l.node, 0, false});
-      } else if (ask.state == mesh::AskState::kOk) {
-        const mesh::Track& track = m.tracks[ask.track];
-        inspector.feed({ask.track_id, l.node, ask.generation, track.phase == mesh::Phase::kEstablished, {}});
+        inspector.wait({ask.track_id, l.node, ask.hop_limit, ask.pending});
+      } else if (track.feed == a) {
+        const bool established = track.feed_state == mesh::FeedState::kEstablished;
+        inspector.feed({ask.track_id, l.node, track.generation, established, track.feed_path()});
       }
     }
     for (uint32_t s = l.serves.first; s != mesh::kNil; s = m.serves[s].of_link.next) {
-      inspector.serve({m.serves[s].track, l.node, false});
+      inspector.serve({m.serves[s].track_id, l.node, m.serves[s].state == mesh::ServeState::kWaiting});
     }
   }
 }

@@ -119,6 +119,8 @@ struct LinkStatus {
   uint32_t rtt_us = 0;           // smoothed
   uint32_t rtt_p99_us = 0;       // what attempt timers use
   Nanos since{};                 // of this state
+  bool ejected = false;          // its outcomes were bad: it is asked last
+  Nanos probe_at{};              // ejected: when the next request may go to it as to anybody
   std::array<char, 192> text{};  // kIncompatible: setting, mine, theirs
 };
 
@@ -148,6 +150,26 @@ struct LinkStatus {
   X(control_received,      "control segments received")                                              \
   X(control_rejected,      "control segments or messages that did not parse or failed their check")  \
   X(control_duplicates,    "control segments received again")                                        \
+  X(pendings_sent,         "PENDINGs sent: requests for which this node asks further")                \
+  X(pendings_received,     "PENDINGs received")                                                       \
+  X(redirects_followed,    "answers that named another node or generation, and were followed")        \
+  X(relays_asked,          "requests that asked a peer to ask further")                                \
+  X(requests_relayed,      "requests of peers for which this node asked further")                      \
+  X(requests_expired,      "requests of peers whose budget was over before their turn came")           \
+  X(requests_looped,       "requests of peers that had passed this node already")                      \
+  X(retries,               "requests repeated because an answer was late or BUSY")                     \
+  X(retries_refused,       "repetitions that the retry budget did not allow")                          \
+  X(negatives_cached,      "searches that ended with what was remembered")                             \
+  X(answers_fenced,        "OKs refused: of an older generation, or media that passes this node")      \
+  X(peers_ejected,         "times a peer was ejected for its outcomes")                                \
+  X(peers_returned,        "times an ejected peer came back")                                          \
+  X(ejections_capped,      "ejections that did not happen because a third of the peers were")          \
+  X(stalls,                "feeds that were said to flow, and did not")                                \
+  X(feeds_opened,          "feeds from peers begun")                                                   \
+  X(feeds_replaced,        "feeds that got another source without their subscribers' knowledge")       \
+  X(feeds_superseded,      "feeds and publications that a newer generation elsewhere ended")           \
+  X(feeds_looped,          "feeds ended because their path came to pass this node")                    \
+  X(leases_over,           "peers whose silence outlasted their lease")                                \
   X(table_full,            "announcements or acquires that found the track table full")              \
   X(labels_resting,        "acquires refused because every free label still rests")
 // clang-format on

@@ -60,7 +60,8 @@ MeshState::MeshState(const NodeConfig& node_config, uint64_t own_incarnation,
       labels(cores, config.limits.max_flows_per_core),
       track_table(config.limits.max_tracks, draw_key(random)),
       handle_table(config.limits.max_acquires + config.limits.max_tracks, draw_key(random)),
-      wheel(config.limits.max_acquires + 2 * config.limits.max_tracks, kMeshTick, Nanos{0}),
+      wheel(config.limits.max_acquires + 2 * config.limits.max_tracks + config.limits.max_requests, kMeshTick,
+            Nanos{0}),
       published_descriptor(std::make_unique_for_overwrite<Descriptor[]>(config.limits.max_tracks)),
       received_descriptor(std::make_unique_for_overwrite<Descriptor[]>(config.limits.max_tracks)),
       attempt_logs(config.limits.max_tracks),
@@ -184,8 +185,10 @@ void MeshState::expire_timers() {
         waiter_timer(due[i]);
       } else if (due[i] < publication_timers) {
         track_timer(due[i] - track_timers);
-      } else {
+      } else if (due[i] < serve_timer(0)) {
         publication_timer(due[i] - publication_timers);
+      } else {
+        serve_due(due[i] - serve_timer(0));
       }
     }
     if (n < due.size()) break;
@@ -200,16 +203,19 @@ void MeshState::on_core_event(const CoreEvent& e) {
   if (e.kind == CoreEventKind::kTapFailed && e.label == Label{}) return egress_failed(e);
   const Labels::Holder holder = labels.holder(e.core, e.label);
   if (holder.owner == Labels::Owner::kTrack) {
-    if (e.kind == CoreEventKind::kFlowStarted) first_media(holder.index);
+    if (e.kind == CoreEventKind::kFlowStarted) media_started(holder.index);
+    if (e.kind == CoreEventKind::kFlowIdle) media_stopped(holder.index);
     return;
   }
   if (holder.owner != Labels::Owner::kPublication) return;  // let go of meanwhile
   switch (e.kind) {
     case CoreEventKind::kFlowStarted:
       publications[holder.index].flowing = true;
+      tell_serves(publications[holder.index].track);
       break;
     case CoreEventKind::kFlowIdle:
       publications[holder.index].flowing = false;
+      tell_serves(publications[holder.index].track);
       break;
     case CoreEventKind::kTapReady:
     case CoreEventKind::kTapFailed:

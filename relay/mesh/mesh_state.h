@@ -13,6 +13,7 @@
 #include "core/bounded_table.h"
 #include "core/timer_wheel.h"
 #include "relay/explain.h"
+#include "relay/mesh/flight_recorder.h"
 #include "relay/mesh/link.h"
 
 namespace trunkline::relay::mesh {
@@ -84,6 +85,8 @@ struct MeshState {
   void show_state(Link& l);
   void pace(Link& l, bool fast);
   Link* find_link(core::NodeId node);
+  const Link* find_link(core::NodeId node) const;
+  void end_lease(Link& l);
   void link_news(Link& l);  // those who asked it, or could, look again
 
   // ---- pump.cc
@@ -96,6 +99,8 @@ struct MeshState {
   bool pump_asks(Link& l);
   bool pump_releases(Link& l);
   bool pump_changes(Link& l);
+  bool pump_removals(Link& l);
+  Acquire request(const Link& l, const Ask& ask) const;
   void sweep(Link& l);  // what the peer's last view does not contain
   template <class M>
   bool append(Link& l, const M& message);
@@ -111,6 +116,11 @@ struct MeshState {
   void on_announce(Link& l, const Announce& m);
   void on_withdraw(Link& l, const Withdraw& m);
   void hint(const core::TrackId& id, core::NodeId node);
+  bool tell_location(uint32_t t, LinkId link, uint64_t generation);
+  void supersede(uint32_t t, uint64_t generation, core::NodeId node);
+  const Publication* source_publication(const Track& track) const;
+  uint64_t newest_announced(const Track& track) const;
+  uint64_t newest_announced(uint32_t t) const { return newest_announced(tracks[t]); }
   void unlink_location(uint32_t loc);
   void drop_location(uint32_t loc);
   uint32_t candidates(uint32_t t, std::span<uint32_t> out) const;  // greatest epoch first
@@ -137,7 +147,7 @@ struct MeshState {
   enum class Attached : uint8_t { kYes, kNothingThere, kRefused };
   Attached attach(uint32_t w);  // to whatever feeds the track now; kRefused: it has ended
   void attach_output(uint32_t w, CoreCommandKind kind);
-  void detach(uint32_t w, bool flow_lives);
+  void detach(uint32_t w);
   bool source_lives(const Waiter& waiter) const;
   void tell_ok(uint32_t w);
   void finish(uint32_t w, const Verdict& verdict);
@@ -151,50 +161,120 @@ struct MeshState {
 
   // ---- search.cc
   void visit(uint32_t t);
+  bool suspect(const Track& track) const;  // its feed's link is down, and silent
+  bool wants_replacement(const Track& track) const;
+  bool wants_search(const Track& track) const;
+  bool wanted(const Track& track) const;
   void settle_all(uint32_t t);
   void start_search(uint32_t t);
-  void advance(uint32_t t);
-  bool ask_named(uint32_t t);  // true: wait
-  bool all_views_complete() const;
-  bool denied_by_all_named(uint32_t t) const;
-  void ask_everyone(uint32_t t);
-  bool ask(uint32_t t, Link& l, bool named);
-  void ask_again(uint32_t a);
-  void queue_ask(uint32_t a);
-  Nanos attempt_time(const Track& t, const Link& l) const;
-  uint32_t find_ask(uint32_t t, LinkId link) const;
+  bool remembers_no(const Track& track) const;
+  void arm_search(uint32_t t);
+  void track_timer(uint32_t t);
+  bool leads_elsewhere(const Ask& asked) const;
   Verdict verdict_of(uint32_t t) const;
   Verdict verdict_at_deadline(uint32_t t) const;
   Verdict unreachable(const Link& l) const;
   void conclude(uint32_t t, const Verdict& verdict);
   void end_search(uint32_t t);
   bool drop_asks(uint32_t t, uint32_t except);  // true: somebody may still send on its label
-  void arm_search(uint32_t t);
-  void track_timer(uint32_t t);
 
-  // ---- subscription.cc
+  // ---- candidates.cc
+  void advance(uint32_t t);
+  bool overdue(const Ask& asked) const;
+  void blame_the_silent(uint32_t t);
+  void eject(Link& l, const char* why);
+  void returned(Link& l);
+  bool shunned(const Link& l) const;
+  bool feeds(const Track& track, LinkId link) const;
+  bool ask_named(uint32_t t);  // true: wait
+  bool all_views_complete() const;
+  bool denied_by_all_named(uint32_t t) const;
+  void ask_everyone(uint32_t t);
+  void retry_busy(uint32_t a);
+  uint8_t relay_hops(const Track& track) const;
+  bool ask_relay(uint32_t t);
+  bool take_reserve(uint32_t t);
+  uint32_t find_reserve(uint32_t t) const;
+  bool ask(uint32_t t, Link& l, bool named);
+  void ask_again(uint32_t a);
+  bool may_repeat();
+  void queue_ask(uint32_t a);
+  Nanos attempt_time(const Track& track, const Link& l) const;
+  uint32_t find_ask(uint32_t t, LinkId link) const;
+  uint64_t believed_generation(const Ask& asked) const;
+
+  // ---- answers.cc
   void on_answer(Link& l, const Answer& m);
   void on_ended(Link& l, const Ended& m);
+  void take_details(Ask& asked, const Answer& m);
+  void pending_answer(uint32_t a, const Answer& m);
+  Outcome fence(uint32_t t, const Answer& m) const;
+  void refuse_answer(uint32_t a, Outcome outcome);
+  void ok_again(uint32_t a, const Answer& m);
+  void over(uint32_t a, Outcome reason, core::NodeId moved_to);
   void negative_answer(uint32_t a, const Answer& m);
+  bool later(uint32_t a, Nanos wait);
+  void follow(uint32_t a, const Answer& m);
+  uint32_t find_ask_by_id(const Link& l, uint64_t id) const;
+
+  // ---- feed.cc
+  Nanos media_time(const Link& l) const;
   void accept(uint32_t t);
-  void end_subscription(uint32_t t, Outcome reason);
-  void close_flow(uint32_t t);
+  void open_flow(uint32_t t, const Ask& asked);
+  void begin_feed(uint32_t t, uint32_t a);
+  void redirect_flow(uint32_t t);
+  void end_feed(uint32_t t, Outcome reason);
+  void media_started(uint32_t t);
+  void media_stopped(uint32_t t);
+  void watch(uint32_t t);
+  void feed_changed(uint32_t t, bool relabelled);
+  void watched_in_vain(uint32_t t);
   void stalled(uint32_t t);
-  void first_media(uint32_t t);
+  void let_go(uint32_t a);
+  void drop_ask(uint32_t t, uint32_t a);
   void release_ask(uint32_t a);
   void unlink_ask(uint32_t a);
   void free_ask_if_done(uint32_t a);
-  uint32_t find_ask_by_id(const Link& l, uint64_t id) const;
 
   // ---- serve.cc
+  struct Denial {
+    Outcome outcome = Outcome::not_here;
+    uint64_t generation = 0;
+    core::NodeId node{};
+  };
   void on_acquire_request(Link& l, const Acquire& m);
   void on_release_request(Link& l, const Release& m);
-  uint32_t new_serve(Link& l, const Acquire& m);
-  uint32_t find_serve(const Publication& p, LinkId link) const;
-  void answer_negative(Link& l, const Acquire& m, Outcome outcome, uint64_t generation);
+  void repeat_serve(Link& l, uint32_t s, const Acquire& m);
+  void answer_request(Link& l, const Acquire& m, uint32_t t);
+  Denial denial(uint32_t t, const Link& l, const Acquire& m) const;
+  bool pass_on(Link& l, const Acquire& m, uint32_t t);
+  void busy(Link& l, uint64_t request_id);
+  uint32_t new_serve(Link& l, const Acquire& m, uint32_t t);
+  uint32_t find_serve(uint32_t t, LinkId link) const;
+  void answer_negative(Link& l, const Acquire& m, const Denial& denial);
+  void add_serve(uint32_t s);
+  void settle_serves(uint32_t t);
+  Denial passed_on(const Verdict& verdict) const;
+  void deny(uint32_t s, const Denial& denial);
+  void unhook_serve(uint32_t s);
+  void end_serves(uint32_t t, bool carried, Outcome reason, uint64_t generation);
+  void move_serve(uint32_t s, uint64_t generation);
+  void tell_serves(uint32_t t);
   void set_serve(uint32_t s, ServeState state);
+  void queue_serve(uint32_t s);
+  void serve_due(uint32_t s);
   void forget_serve(uint32_t s);
+  uint32_t serve_timer(uint32_t s) const {
+    return waiters.capacity() + tracks.capacity() + publications.capacity() + s;
+  }
+
+  // ---- serve_pump.cc
   bool pump_serve(Link& l, uint32_t s);
+  bool send_negative(Link& l, const Serve& serve);
+  bool send_pending(Link& l, uint32_t s);
+  bool send_ok(Link& l, uint32_t s);
+  Answer ok_answer(const Serve& serve) const;
+  void change_output(Serve& serve, bool add);
 
   const NodeConfig& config;
   core::Rng& rng;
@@ -226,6 +306,7 @@ struct MeshState {
 
   LazyArray<AttemptLog> attempt_logs;  // by track
 
+  RetryBudget retry_budget;
   ListHead dirty;    // tracks
   ListHead changes;  // publications
   ListHead gone;     // tombstones
@@ -250,6 +331,11 @@ struct MeshState {
   bool more = false;  // work is left
   Nanos next_step{};  // when the next step is due, as the last one left things
 };
+
+// Locations of one track: the publisher, the one before, and two hints.
+inline constexpr uint32_t kMaxLocations = 4;
+// What BUSY asks for: a few round trips of a region; records free up that fast.
+inline constexpr uint32_t kBusyRetryUs = 20'000;
 
 uint32_t outcome_index(Outcome outcome);  // its place in TRUNKLINE_OUTCOMES
 core::TrackId handle_key(uint8_t kind, uint16_t queue, uint64_t handle);

@@ -72,7 +72,7 @@ struct Acquire {
   Label label{};                              // for media, in the asker's number space; not 0
   core::CoreId owner_core{};                  // of the asker, where media is to go
   uint32_t budget_us = 0;                     // relative: shrinks hop by hop, never a wall-clock time
-  uint8_t hop_limit = 0;                      // how many more nodes may be asked
+  uint8_t hop_limit = 0;                      // how many more nodes the asked one may ask in turn; 0: none
   uint64_t believed_generation = 0;           // of the location asked with; 0: none known
   std::array<core::NodeId, kMaxPath> path{};  // the nodes that asked, first asker first; none is 0
   uint8_t path_length = 0;
@@ -80,22 +80,28 @@ struct Acquire {
   std::span<const core::NodeId> nodes() const noexcept { return {path.data(), path_length}; }
 };
 
-// The reply. With `pending` it is not the last word: `outcome` is then Outcome::ok and means nothing.
+// The reply. With `pending` it is not the last word: `outcome` is then Outcome::ok and means nothing. An OK
+// is repeated, with the same request id, when what it says has changed: flowing, path, feedback label.
 struct Answer {
   static constexpr MessageType kType = MessageType::kAnswer;
-  uint64_t request_id = 0;                // not 0
-  Outcome outcome = Outcome::ok;          // one of those that a peer can answer: number below 32
-  bool authoritative = false;             // NOT_HERE, GONE: by the node that would know
-  bool flowing = false;                   // OK: media is flowing at the sender
-  bool pending = false;                   // asking further; the next answer comes within next_by_us
-  uint64_t generation = 0;                // of the publication; 0: none
-  core::NodeId node{};                    // MOVED: who has it; 0: nobody named
-  Label feedback_label{};                 // OK: for feedback, in the answerer's number space; 0: none
-  core::CoreId core{};                    // OK: of the answerer, where feedback is to go
-  uint32_t retry_after_us = 0;            // BUSY, DRAINING
-  uint32_t next_by_us = 0;                // PENDING
+  uint64_t request_id = 0;        // not 0
+  Outcome outcome = Outcome::ok;  // one of those that a peer can answer: number below 32
+  bool authoritative = false;     // NOT_HERE, GONE: by the node that would know
+  bool flowing = false;           // OK: media is flowing at the sender
+  bool pending = false;           // asking further; the next answer comes within next_by_us
+  uint64_t generation = 0;        // of the publication, or of the one that MOVED names; 0: none
+  core::NodeId node{};            // MOVED: who has it; DRAINING: who takes over; 0: nobody named
+  Label feedback_label{};         // OK: for feedback, in the answerer's number space; 0: none
+  core::CoreId core{};            // OK: of the answerer, where feedback is to go
+  uint32_t retry_after_us = 0;    // BUSY, DRAINING
+  uint32_t next_by_us = 0;        // PENDING
+  // OK: the nodes that the media comes through, the publisher first, the answerer last. Nobody feeds itself.
+  std::array<core::NodeId, kMaxPath> path{};
+  uint8_t path_length = 0;
   std::string_view text{};                // at most kMaxAnswerText bytes: the setting that differs, ...
   std::span<const uint8_t> descriptor{};  // at most kMaxAnswerDescriptor bytes
+
+  std::span<const core::NodeId> nodes() const noexcept { return {path.data(), path_length}; }
 };
 
 // "I no longer want it": undoes an Acquire, answered or not.

@@ -118,7 +118,11 @@ void MeshState::go_live(uint32_t p) {
   Track& track = tracks[publication.track];
   publication.state = PublicationState::kLive;
   track.highest_generation = std::max(track.highest_generation, publication.generation);
-  track.negative_until = Nanos{0};
+  ++track.version;
+  // What a peer feeds is of an older generation.
+  if (track.feed_state != FeedState::kNone && publication.generation > track.generation) {
+    supersede(publication.track, publication.generation, config.id);
+  }
   changed(p);
   HostEvent e;
   e.kind = HostEventKind::kPublished;
@@ -166,23 +170,7 @@ void MeshState::close_publication(uint32_t p) {
   Publication& publication = publications[p];
   Track& track = tracks[publication.track];
   handle_table.erase(handle_key(kPublicationHandle, publication.queue, publication.handle));
-  while (!publication.serves.empty()) {  // at most one per link
-    const uint32_t s = publication.serves.first;
-    Serve& serve = serves[s];
-    serve.outcome = Outcome::gone;
-    serve.generation = publication.generation;
-    const ServeState state = serve.state;
-    if (state != ServeState::kRemove) {
-      set_serve(s, state == ServeState::kServed ? ServeState::kEnded : ServeState::kNegative);
-    }
-    if (serve.has_output) {
-      serve.has_output = false;
-      --outputs_used[serve.flow.core.value];
-      --served;
-    }
-    List<&Serve::of_publication>::remove(serves, publication.serves, s);
-    serve.publication = kNil;
-  }
+  end_serves(publication.track, false, Outcome::gone, publication.generation);
   CoreCommand close;
   close.kind = CoreCommandKind::kFlowClose;
   close.flow = publication.flow.id;
@@ -190,6 +178,8 @@ void MeshState::close_publication(uint32_t p) {
   labels.release(publication.flow, now, true);
   publication.flow = {};
   publication.flowing = false;
+  ++track.version;
+  track.ended = Outcome::gone;
   track.settle_left = track.waiters.size;
   mark(publication.track);
 }

@@ -16,9 +16,8 @@ namespace trunkline::relay::mesh {
 
 namespace {
 
-constexpr uint32_t kBusyRetryUs = 20'000;  // a few round trips of a region: records free up that fast
-constexpr uint64_t kAtOnce = 8;            // segments under way up to which nothing waits for company
-constexpr uint32_t kHopLimit = 3;  // how many nodes a request may pass; none passes it on in version 1
+constexpr uint64_t kAtOnce = 8;                    // segments under way up to which nothing waits for company
+constexpr Nanos kBudgetMargin = core::from_ms(2);  // for the answer to be dealt with here, in time
 
 }  // namespace
 
@@ -123,6 +122,7 @@ template bool MeshState::append(Link&, const Answer&);
 template bool MeshState::append(Link&, const Ended&);
 
 void MeshState::pump(Link& l) {
+  if (!l.alive && !pump_removals(l)) more = true;
   if (l.active < 0) return;
   const bool told_all = pump_messages(l);
   if (!told_all && !room()) more = true;
@@ -157,15 +157,18 @@ Nanos MeshState::flush_deadline(const Link& l) const {
 
 bool MeshState::pump_messages(Link& l) {
   // While the peer is down its window stays as it is: what is said then may be out of date when it hears it.
-  // Outputs to it are taken away all the same.
-  if (!l.alive) {
-    while (room() && !l.serve_work.empty() && serves[l.serve_work.first].state == ServeState::kRemove) {
-      spend();
-      pump_serve(l, l.serve_work.first);
-    }
-    return true;
-  }
+  if (!l.alive) return true;
   return pump_serves(l) && pump_asks(l) && pump_releases(l) && pump_changes(l);
+}
+
+// Outputs to a peer that is down are taken away all the same. False: there was no room for all.
+bool MeshState::pump_removals(Link& l) {
+  while (!l.serve_work.empty() && serves[l.serve_work.first].state == ServeState::kRemove) {
+    if (!room()) return false;
+    spend();
+    pump_serve(l, l.serve_work.first);
+  }
+  return true;
 }
 
 bool MeshState::pump_serves(Link& l) {
@@ -193,30 +196,44 @@ bool MeshState::pump_asks(Link& l) {
     Ask& ask = asks[l.next_ask];
     if (ask.state == AskState::kOk && ask.incarnation != l.incarnation) {
       // What fed this track died with the peer's old incarnation.
+      const uint32_t a = l.next_ask;
       l.next_ask = ask.of_link.next;
-      tracks[ask.track].winner_over = true;
-      tracks[ask.track].ended = Outcome::link_down;
-      mark(ask.track);
+      over(a, Outcome::link_down, {});
       continue;
     }
-    Acquire m;
-    m.request_id = ask.id;
-    m.track = ask.track_id;
-    m.label = ask.label;
-    m.owner_core = ask.core;
-    const Nanos left = tracks[ask.track].search_deadline - now;
-    m.budget_us = static_cast<uint32_t>(std::clamp<int64_t>(left.us(), 1, UINT32_MAX));
-    m.hop_limit = kHopLimit;
-    m.path[0] = config.id;
-    m.path_length = 1;
-    const uint32_t loc = find_location(ask.track, l.id);
-    m.believed_generation = loc == kNil ? 0 : locations[loc].generation;
-    if (!append(l, m)) return false;
+    if (!append(l, request(l, ask))) return false;
     counters.add(MeshCounter::requests_sent);
     ask.sent_session = l.session;
     l.next_ask = ask.of_link.next;
+    if (ask.state == AskState::kOk) continue;
+    // Its time begins now.
+    ask.queued = false;
+    ask.until = now + attempt_time(tracks[ask.track], l);
+    attempt_logs[ask.track].asked(ask.track_id, l.node, ask.hop_limit, now);
+    arm_search(ask.track);
   }
   return true;
+}
+
+Acquire MeshState::request(const Link& l, const Ask& ask) const {
+  Acquire m;
+  m.request_id = ask.id;
+  m.track = ask.track_id;
+  m.label = ask.label;
+  m.owner_core = ask.core;
+  m.hop_limit = ask.hop_limit;
+  m.believed_generation = believed_generation(ask);
+  const Nanos left = tracks[ask.track].search_deadline - now - l.rtt.smoothed() / 2 - kBudgetMargin;
+  m.budget_us = static_cast<uint32_t>(std::clamp<int64_t>(left.us(), 1, UINT32_MAX));
+  // Whoever waits for us has passed these nodes already.
+  for (uint32_t s = tracks[ask.track].serves.first; s != kNil; s = serves[s].of_track.next) {
+    if (serves[s].state != ServeState::kWaiting) continue;
+    m.path = serves[s].path;
+    m.path_length = std::min<uint8_t>(serves[s].path_length, kMaxPath - 1);
+    break;
+  }
+  m.path[m.path_length++] = config.id;
+  return m;
 }
 
 bool MeshState::pump_releases(Link& l) {

@@ -2,16 +2,18 @@
 // refer to each other by index; what each may do is in the file named beside it.
 //
 //   Track ---- locations   who is said to have it                        locations.cc
-//     |------- publication we have it: flow, generation, downstream      publish.cc
-//     |             `----- serves: peers that get it from us             serve.cc
+//     |------- publication we have it: flow, generation                  publish.cc
 //     |------- waiters     local subscribers, each with its own deadline acquire.cc
-//     `------- asks        requests to peers; one may become the         search.cc
-//                          subscription that feeds all waiters
+//     |------- asks        requests to peers                             search.cc, candidates.cc, answers.cc
+//     |------- feed        the ask that was accepted: it feeds all       feed.cc
+//     `------- serves      peers that get it from us, or wait for it     serve.cc
 //
 // A track has a record while any of these exists, or a negative answer about it is remembered.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <span>
 
 #include "relay/mesh/labels.h"
 #include "relay/mesh/mesh_node.h"
@@ -30,11 +32,13 @@ struct Verdict {
   LinkId link = kNoLink;  // the peer that said so, or that could not be asked
 };
 
-// "Node `link` has the track": announced by it, or hinted by configuration or host (generation 0).
+// "Node `link` has the track": announced by it, hinted by configuration or host (generation 0), or told by a
+// peer that answered MOVED (until the search ends).
 struct Location {
   uint32_t track = kNil;
   LinkId link = kNoLink;
-  bool hint = false;
+  bool hint = false;  // not its own word
+  bool told = false;  // ... but a peer's
   TrafficClass traffic_class = TrafficClass::kRest;
   uint64_t generation = 0;
   uint64_t incarnation = 0;  // of the announcing session
@@ -42,13 +46,20 @@ struct Location {
   Hook of_track, of_link;
 };
 
+// The search: whether somebody is being asked.
 enum class Phase : uint8_t {
-  kQuiet,        // nobody waits, or all waiters have what they want
-  kSearching,    // asking peers
-  kConcluding,   // the verdict is being told to the waiters
-  kRendezvous,   // nobody has it; some waiters wait for an announcement
+  kQuiet,       // nobody waits, or all waiters have what they want
+  kSearching,   // asking peers
+  kConcluding,  // the verdict is being told to the waiters
+  kRendezvous,  // nobody has it; some waiters wait for an announcement
+};
+
+// The feed: whether a peer sends us the track. Independent of the search: while a feed's link is silent, a
+// search for another one goes on behind it.
+enum class FeedState : uint8_t {
+  kNone,
   kWatching,     // a peer said OK and flowing; its first packet is awaited
-  kEstablished,  // fed by a peer
+  kEstablished,  // media came, or the track is muted
 };
 
 struct Track {
@@ -57,28 +68,52 @@ struct Track {
   ListHead locations;
   uint64_t highest_generation = 0;
   uint32_t publication = kNil;
+  uint32_t version = 0;  // counts what was learned about its locations
 
-  Phase phase = Phase::kQuiet;
-  bool everyone = false;  // the search has gone beyond the named candidates
-  bool news = false;      // a location came while the verdict was being told
-  bool flowing = false;   // media arrived since the subscription began
+  // ---- waiters (acquire.cc)
   ListHead waiters;
   uint32_t pending = 0;      // waiters without an outcome
   uint32_t settle_left = 0;  // waiters that have not yet been shown the present state
+
+  // ---- search (search.cc, candidates.cc)
+  Phase phase = Phase::kQuiet;
+  bool everyone = false;  // it has gone beyond the named candidates
+  bool news = false;      // a location came while the verdict was being told
+  uint8_t redirects = 0;  // MOVED, STALE_EPOCH and the like that were followed
+  uint8_t relays = 0;     // peers asked to ask further
   ListHead asks;
-  uint32_t winner = kNil;         // the ask that was answered OK
-  bool winner_over = false;       // ... and has been ended by the peer since
-  uint32_t fed_waiters = 0;       // waiters with an output on `flow`
-  Flow flow;                      // where media is to go; while asking or fed
-  Outcome ended = Outcome::gone;  // why the last subscription ended
+  uint32_t winner = kNil;  // the ask that was answered OK, to be accepted
   Verdict verdict;
-  Nanos search_deadline{};  // the latest of the waiters'
-  Nanos watch_until{};      // kWatching
-  Nanos negative_until{};   // the verdict is remembered until then
-  uint32_t asked = 0;       // requests sent in this search
-  uint64_t generation = 0;  // of what feeds us
+  Nanos search_deadline{};        // the latest of those who wait
+  Nanos negative_until{};         // the verdict is remembered until then
+  uint32_t negative_version = 0;  // ... if nothing was learned since
+  Nanos replace_at{};             // a search behind a feed may begin from here on
+  uint32_t asked = 0;             // requests sent in this search
+
+  // ---- feed (feed.cc)
+  Flow flow;  // where media is to go; while asking or fed
+  FeedState feed_state = FeedState::kNone;
+  uint32_t feed = kNil;                       // the ask that feeds us
+  bool feed_over = false;                     // ... and has been ended since, for the reason in `ended`
+  bool media = false;                         // it arrives
+  bool idle_while_flowing = false;            // it should and does not
+  uint32_t fed_waiters = 0;                   // waiters with an output on `flow`
+  uint32_t fed_serves = 0;                    // peers with one
+  Nanos watch_until{};                        // media must have come by then; 0: nothing is awaited
+  uint64_t generation = 0;                    // of what feeds us
+  Outcome ended = Outcome::gone;              // why the last feed ended
+  core::NodeId ended_by{};                    // MOVED: who has it now
+  std::array<core::NodeId, kMaxPath> path{};  // of the feed: the publisher first, who feeds us last
+  uint8_t path_length = 0;
   uint16_t descriptor_bytes = 0;
+
+  // ---- peers that want it from us (serve.cc)
+  ListHead serves;
+  uint32_t waiting_serves = 0;  // those for which we ask further
+
   Hook dirty;  // to be looked at in this or the next step
+
+  std::span<const core::NodeId> feed_path() const { return {path.data(), path_length}; }
 };
 
 enum class PublicationState : uint8_t { kOpening, kLive, kGone };
@@ -93,7 +128,6 @@ struct Publication {
   bool flowing = false;
   Flow flow;
   UdpAddress address{};  // of an ingest tap
-  ListHead serves;
   uint16_t descriptor_bytes = 0;
   Nanos too_big_at{};  // when kTooBig was last told
   Hook changes;        // all publications, the most recently changed last
@@ -123,7 +157,7 @@ enum class AskState : uint8_t {
   kWaiting,   // sent or about to be
   kBusy,      // to be sent again at `until`
   kNegative,  // answered: `outcome`
-  kOk,        // answered OK: the winner
+  kOk,        // answered OK: the winner, or the feed
 };
 
 // Our request to one peer for one track.
@@ -137,21 +171,32 @@ struct Ask {
   bool named = false;          // asked because it announced the track
   bool authoritative = false;  // a negative of whom we believed to be the publisher
   bool releasing = false;      // in the link's releases, not in its asks
-  uint32_t sent_session = 0;   // the link's session it was last sent in; 0: never
-  uint64_t incarnation = 0;    // of the peer, when it answered OK
-  Nanos until{};               // kWaiting: the attempt's end; kBusy: when to ask again
-  Label label{};               // ours
+  bool blamed = false;         // its silence was counted against the peer
+  bool pending = false;        // the peer asks further, and said so
+  bool probe = false;          // of an ejected peer that is half open
+  bool queued = false;         // not sent yet, or to be sent again
+  uint8_t hop_limit = 0;
+  uint8_t tries = 0;          // attempts whose time is over, and answers that said "later"
+  uint32_t sent_session = 0;  // the link's session it was last sent in; 0: never
+  uint64_t believed = 0;      // the generation that STALE_EPOCH told; 0: what the locations say
+  uint64_t incarnation = 0;   // of the peer, when it answered OK
+  core::NodeId moved_to{};    // kNegative, MOVED
+  Nanos until{};              // kWaiting: the attempt's end; kBusy: when to ask again
+  Label label{};              // ours
   CoreId core{};
   Label feedback_label{};  // the peer's
   CoreId feedback_core{};
   bool flowing = false;
   uint64_t generation = 0;
+  std::array<core::NodeId, kMaxPath> path{};  // kOk
+  uint8_t path_length = 0;
   Hook of_track, of_link;
 };
 
 enum class ServeState : uint8_t {
   kNegative,  // answer `outcome`, then forget
-  kAdd,       // put the output in place, then answer OK
+  kWaiting,   // we ask further: PENDING now and then
+  kAdd,       // put the output in place, then answer OK; or answer OK again
   kServed,    // answered OK
   kEnded,     // tell Ended, then forget
   kRemove,    // take the output away, then forget
@@ -162,16 +207,25 @@ struct Serve {
   LinkId link = kNoLink;
   ServeState state = ServeState::kNegative;
   bool has_output = false;
+  bool told_ok = false;
+  bool carried = false;  // from a feed rather than from a publication
   Outcome outcome = Outcome::not_here;
+  bool authoritative = false;
   uint64_t id = 0;
-  core::TrackId track{};
+  core::TrackId track_id{};
+  uint32_t track = kNil;  // in whose list it is
   Label label{};
   CoreId core{};
-  uint32_t publication = kNil;
-  uint64_t generation = 0;  // kNegative, kEnded: what to say
-  uint32_t view = 0;        // the link's view in which it was last asked for
-  Flow flow;                // that the output is on
-  Hook of_publication, of_link, queue;
+  uint8_t hop_limit = 0;
+  Nanos deadline{};                           // the asker's budget
+  Nanos renew_at{};                           // kWaiting: PENDING is due
+  uint64_t generation = 0;                    // kNegative, kEnded: what to say
+  core::NodeId node{};                        // MOVED, DRAINING: whom to name
+  uint32_t view = 0;                          // the link's view in which it was last asked for
+  Flow flow;                                  // that the output is on
+  std::array<core::NodeId, kMaxPath> path{};  // of the request
+  uint8_t path_length = 0;
+  Hook of_track, of_link, queue;
 };
 
 }  // namespace trunkline::relay::mesh

@@ -1,11 +1,11 @@
-// The search for a track: one per track, however many wait for it.
+// The life of a search: one per track, however many wait for it, and how it ends.
 //
-// visit() brings a track's records into step with each other: subscription, waiters, search. It is called for
-// every track that something happened to, and does nothing that need not be done.
+// visit() brings a track's records into step with each other: feed, waiters, peers that wait, search. It is
+// called for every track that something happened to, and does nothing that need not be done. Whom a search
+// asks, and in what order, is candidates.cc; what they answer, answers.cc.
 //
-// advance() is the search itself, a function of what is known now: whom the locations name, in the order of
-// their epochs, one after the other; then everybody else, at once. It keeps no position: who was asked and
-// what they said stands in the asks, and each call goes through them from the start (at most 4 + 32).
+// A search may also go on behind a feed: when the link that feeds a track has fallen silent, or says that
+// media flows and none comes. Its success gives the flow another source; its failure changes nothing.
 #include <algorithm>
 
 #include "relay/mesh/mesh_state.h"
@@ -14,12 +14,11 @@ namespace trunkline::relay::mesh {
 
 namespace {
 
-constexpr uint32_t kMaxLocations = 4;
-constexpr uint32_t kMaxEveryone = 32;  // peers asked at once
-constexpr uint32_t kMaxRequests = 8;   // per search, of named candidates and repetitions
-constexpr Nanos kShortestAttempt = core::from_ms(15);
-constexpr Nanos kAttemptSlack = core::from_ms(10);
-constexpr Nanos kNegativeCache = core::from_ms(250);
+// How long a negative verdict is remembered: two round trips of who said it, within design's bounds.
+constexpr Nanos kShortestMemory = core::from_ms(50);
+constexpr Nanos kLongestMemory = core::from_ms(250);
+// Between searches behind a feed: the next one may find what the last one did not.
+constexpr Nanos kReplaceAgain = core::from_ms(500);
 
 // How much a verdict tells: the greatest of what peers said is what the host hears.
 int information(const Verdict& verdict) {
@@ -40,10 +39,12 @@ int information(const Verdict& verdict) {
       return 60;
     case Outcome::draining:
       return 55;
-    case Outcome::not_here:
-      return 10;
+    case Outcome::deadline:
+      return 50;
     case Outcome::gone:
       return 20;
+    case Outcome::not_here:
+      return 10;
     default:
       return 40;
   }
@@ -51,31 +52,55 @@ int information(const Verdict& verdict) {
 
 }  // namespace
 
+// ---- what a track needs
+
+bool MeshState::suspect(const Track& track) const {
+  if (track.feed_state == FeedState::kNone) return false;
+  const Link& l = links[asks[track.feed].link];
+  return !l.alive && now - l.heard >= config.link.down_after;
+}
+
+bool MeshState::wants_replacement(const Track& track) const {
+  return track.feed_state == FeedState::kEstablished && (suspect(track) || track.idle_while_flowing);
+}
+
+bool MeshState::wants_search(const Track& track) const {
+  const bool waited_for = track.pending > 0 || track.waiting_serves > 0;
+  if (track.feed_state == FeedState::kNone) return waited_for;
+  // Behind a feed: now for those who cannot use it as it is, now and then for those who have it.
+  return wants_replacement(track) && (now >= track.replace_at || (waited_for && suspect(track)));
+}
+
 void MeshState::visit(uint32_t t) {
   Track& track = tracks[t];
-  const bool fed_now = track.phase == Phase::kWatching || track.phase == Phase::kEstablished;
-  if (fed_now && track.winner_over) {
-    end_subscription(t, track.ended);
-  } else if (track.phase == Phase::kSearching && track.winner != kNil) {
-    accept(t);
-  } else if (!fed_now && track.phase != Phase::kQuiet && live_publication(track) != nullptr) {
-    end_search(t);  // it is here
+  if (track.feed_state != FeedState::kNone) {
+    if (links[asks[track.feed].link].lease_over) over(track.feed, Outcome::link_down, {});
+    if (track.feed_over) end_feed(t, track.ended);
+  }
+  if (track.phase == Phase::kSearching && track.winner != kNil) accept(t);
+  const bool has_source = source_publication(track) != nullptr;
+  const bool feed_is_fine = track.feed_state != FeedState::kNone && !wants_replacement(track);
+  if (track.phase != Phase::kQuiet && (has_source || feed_is_fine)) {
+    end_search(t);
     track.settle_left = track.waiters.size;
   }
   settle_all(t);
   if (track.settle_left > 0) return mark(t);
 
-  if ((track.phase == Phase::kWatching || track.phase == Phase::kEstablished) && track.fed_waiters == 0) {
-    track.ended = Outcome::cancelled;
-    end_subscription(t, Outcome::cancelled);
-  }
+  settle_serves(t);
+  const bool unwanted = track.fed_waiters == 0 && track.fed_serves == 0 && track.waiting_serves == 0;
+  if (track.feed_state != FeedState::kNone && unwanted) end_feed(t, Outcome::cancelled);
   if (track.phase == Phase::kConcluding) track.phase = Phase::kRendezvous;
   if (track.phase == Phase::kRendezvous && (track.pending == 0 || track.news)) track.phase = Phase::kQuiet;
-  if (track.phase == Phase::kSearching && track.pending == 0) end_search(t);
-  if (track.phase == Phase::kQuiet && track.pending > 0) start_search(t);
+  if (track.phase == Phase::kSearching && !wanted(track)) end_search(t);
+  if (track.phase == Phase::kQuiet && wants_search(track)) start_search(t);
   if (track.phase == Phase::kSearching) advance(t);
   arm_search(t);
   free_track_if_idle(t);
+}
+
+bool MeshState::wanted(const Track& track) const {
+  return track.pending > 0 || track.waiting_serves > 0 || wants_replacement(track);
 }
 
 // Shows the waiters the present state, oldest first, each once.
@@ -94,165 +119,79 @@ void MeshState::settle_all(uint32_t t) {
   }
 }
 
+// ---- begin, go on
+
 void MeshState::start_search(uint32_t t) {
   Track& track = tracks[t];
   track.news = false;
   track.asked = 0;
-  if (live_publication(track) != nullptr) {
+  if (source_publication(track) != nullptr) {
     track.settle_left = track.waiters.size;
     return mark(t);
   }
-  if (track.negative_until > now) return conclude(t, track.verdict);  // it was said a moment ago
+  if (track.feed_state == FeedState::kNone && remembers_no(track)) {  // it was said a moment ago
+    counters.add(MeshCounter::negatives_cached);
+    return conclude(t, track.verdict);
+  }
   track.phase = Phase::kSearching;
   track.everyone = false;
+  track.redirects = 0;
+  track.relays = 0;
   track.winner = kNil;
-  track.winner_over = false;
-}
-
-void MeshState::advance(uint32_t t) {
-  if (ask_named(t)) return;
-  Track& track = tracks[t];
-  if (track.phase != Phase::kSearching) return;  // it ended on the way
-  if (denied_by_all_named(t)) return conclude(t, verdict_of(t));
-  ask_everyone(t);
-  if (track.phase != Phase::kSearching) return;
-  // Wait as long as somebody may still say yes. One whose link went down after it was asked may come back.
-  for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
-    if (asks[a].state == AskState::kWaiting || asks[a].state == AskState::kBusy) return;
+  if (track.feed_state != FeedState::kNone) {
+    track.search_deadline = std::max(track.search_deadline, now + config.acquire.deadline);
   }
-  conclude(t, verdict_of(t));
+  attempt_logs[t].begin(track.id);
 }
 
-bool MeshState::all_views_complete() const {
-  for (const Link& l : links) {
-    if (l.can_ask() && !l.view_complete) return false;
-  }
-  return true;
+bool MeshState::remembers_no(const Track& track) const {
+  return track.negative_until > now && track.negative_version == track.version;
 }
 
-// Nobody is named any more, and one who was has said no with authority: there is nobody left to know better.
-bool MeshState::denied_by_all_named(uint32_t t) const {
-  std::array<uint32_t, kMaxLocations> order;
-  return candidates(t, order) == 0 && verdict_of(t).authoritative;
-}
-
-// Asks the next candidate that is named, if its turn has come. True: there is one to wait for.
-bool MeshState::ask_named(uint32_t t) {
-  Track& track = tracks[t];
-  std::array<uint32_t, kMaxLocations> order;
-  const uint32_t n = candidates(t, order);
-  uint32_t silent = kNil;  // asked, its time is over, and it could be asked again
-  bool later = false;      // one is busy, and will be asked again
-  for (uint32_t i = 0; i < n; ++i) {
-    const Location& location = locations[order[i]];
-    Link& l = links[location.link];
-    const uint32_t a = find_ask(t, location.link);
-    if (a == kNil) {
-      if (!l.can_ask() || track.asked >= kMaxRequests) continue;
-      if (ask(t, l, !location.hint)) return true;
-      if (track.phase != Phase::kSearching) return false;
-      continue;
+// One timer per track, for whatever comes first.
+void MeshState::arm_search(uint32_t t) {
+  const Track& track = tracks[t];
+  Nanos at = core::kNever;
+  if (track.watch_until.ns != 0) at = track.watch_until;
+  if (track.phase == Phase::kSearching && config.rules.deadlines) {
+    if (track.search_deadline > now) at = std::min(at, track.search_deadline);
+    for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
+      const Ask& asked = asks[a];
+      const bool waiting = asked.state == AskState::kWaiting || asked.state == AskState::kBusy;
+      if (waiting && asked.until > now) at = std::min(at, asked.until);
     }
-    Ask& asked = asks[a];
-    if (asked.state == AskState::kNegative) {
-      // The word of the newest publisher ends the search, unless another claims to be as new.
-      const bool newest = i == 0 && !location.hint;
-      const bool alone = n == 1 || locations[order[1]].generation < location.generation;
-      if (newest && alone && asked.authoritative) {
-        conclude(t, {asked.outcome, true, asked.link});
-        return false;
-      }
-      continue;
-    }
-    if (asked.state == AskState::kBusy) {
-      if (now >= asked.until && l.can_ask()) ask_again(a);
-      later = true;
-      continue;
-    }
-    if (!l.can_ask()) continue;
-    if (!config.rules.deadlines || now < asked.until) return true;
-    if (silent == kNil || asked.until < asks[silent].until) silent = a;
   }
-  if (silent == kNil) return later;
-  if (track.asked < kMaxRequests) ask_again(silent);
-  return true;
+  if (track.phase == Phase::kQuiet && wants_replacement(track)) at = std::min(at, track.replace_at);
+  if (track.negative_until > now) at = std::min(at, track.negative_until);
+  if (at == core::kNever) {
+    wheel.cancel(waiters.capacity() + t);
+  } else {
+    arm_track(t, std::max(at, now));
+  }
 }
 
-// Everybody who is there and has not been asked, the nearest first.
-void MeshState::ask_everyone(uint32_t t) {
+void MeshState::track_timer(uint32_t t) {
   Track& track = tracks[t];
-  track.everyone = true;
-  while (track.asks.size < kMaxEveryone) {
-    Link* nearest = nullptr;
-    for (Link& l : links) {
-      if (!l.can_ask() || find_ask(t, l.id) != kNil) continue;
-      if (nearest == nullptr || l.rtt.smoothed() < nearest->rtt.smoothed()) nearest = &l;
-    }
-    if (nearest == nullptr || !ask(t, *nearest, false)) break;
+  if (track.watch_until.ns != 0 && now >= track.watch_until) watched_in_vain(t);
+  // Nobody's budget lasts any longer; who waits here has a timer of its own.
+  const bool behind_feed = track.pending == 0 && track.waiting_serves == 0;
+  if (track.phase == Phase::kSearching && now >= track.search_deadline && behind_feed) {
+    conclude(t, verdict_of(t));
   }
-  for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
-    if (asks[a].state == AskState::kBusy && now >= asks[a].until && links[asks[a].link].can_ask())
-      ask_again(a);
-  }
-}
-
-Nanos MeshState::attempt_time(const Track& t, const Link& l) const {
-  const Nanos left = t.search_deadline - now;
-  const Nanos fair = std::min(l.rtt.p99() * 2 + kAttemptSlack, left / 2);
-  return std::min(left, std::max(kShortestAttempt, fair));
-}
-
-// False: it could not be asked; if nobody can be, the search has ended.
-bool MeshState::ask(uint32_t t, Link& l, bool named) {
-  Track& track = tracks[t];
-  if (!track.flow.open()) track.flow = labels.allocate(now, {Labels::Owner::kTrack, t});
-  const uint32_t a = track.flow.open() ? asks.allocate() : kNil;
-  if (a == kNil) {
-    if (!track.flow.open()) counters.add(MeshCounter::labels_resting);
-    if (track.asks.empty()) conclude(t, {Outcome::local_limit, false, kNoLink});
-    return false;
-  }
-  Ask& asked = asks[a];
-  asked.id = (++ask_serial << 24) | a;
-  asked.track = t;
-  asked.track_id = track.id;
-  asked.link = l.id;
-  asked.named = named;
-  asked.label = track.flow.label;
-  asked.core = track.flow.core;
-  asked.until = now + attempt_time(track, l);
-  List<&Ask::of_track>::push_back(asks, track.asks, a);
-  queue_ask(a);
-  ++track.asked;
-  return true;
-}
-
-void MeshState::ask_again(uint32_t a) {
-  Ask& asked = asks[a];
-  Track& track = tracks[asked.track];
-  unlink_ask(a);
-  asked.state = AskState::kWaiting;
-  asked.until = now + attempt_time(track, links[asked.link]);
-  queue_ask(a);
-  ++track.asked;
-}
-
-void MeshState::queue_ask(uint32_t a) {
-  Link& l = links[asks[a].link];
-  List<&Ask::of_link>::push_back(asks, l.asks, a);
-  if (l.next_ask == kNil) l.next_ask = a;
-}
-
-uint32_t MeshState::find_ask(uint32_t t, LinkId link) const {
-  uint32_t a = tracks[t].asks.first;
-  while (a != kNil && asks[a].link != link) a = asks[a].of_track.next;
-  return a;
+  mark(t);
 }
 
 // ---- how it ends
 
 Verdict MeshState::unreachable(const Link& l) const {
   return {l.incompatible ? l.incompatible_outcome : Outcome::link_down, false, l.id};
+}
+
+// It names a node that cannot be asked from here.
+bool MeshState::leads_elsewhere(const Ask& asked) const {
+  if (asked.moved_to == config.id) return false;
+  const Link* there = find_link(asked.moved_to);
+  return there == nullptr || !there->can_ask();
 }
 
 // If the search ended now.
@@ -265,16 +204,23 @@ Verdict MeshState::verdict_of(uint32_t t) const {
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     const Ask& asked = asks[a];
     if (asked.state == AskState::kBusy) consider({Outcome::busy, false, asked.link});
-    if (asked.state == AskState::kNegative) consider({asked.outcome, asked.authoritative, asked.link});
+    if (asked.state != AskState::kNegative) continue;
+    // Where it was sent it has been, or is: that peer knows no better than one without the track.
+    const bool followed = asked.outcome == Outcome::moved && !leads_elsewhere(asked);
+    consider({followed ? Outcome::not_here : asked.outcome, asked.authoritative, asked.link});
   }
-  const bool heard_no = best.link != kNoLink;
   std::array<uint32_t, kMaxLocations> order;
   const uint32_t n = candidates(t, order);
   for (uint32_t i = 0; i < n; ++i) {
     const Link& l = links[locations[order[i]].link];
+    if (locations[order[i]].told) continue;  // whoever told it may have asked there for us
     if (!l.can_ask() && find_ask(t, l.id) == kNil) consider(unreachable(l));
   }
-  if (best.link != kNoLink || heard_no) return best;
+  if (wants_replacement(track)) {
+    const Link& l = links[asks[track.feed].link];
+    consider(suspect(track) ? unreachable(l) : Verdict{Outcome::stalled, false, l.id});
+  }
+  if (best.link != kNoLink) return best;
   // Nobody was asked and nobody is named. A peer that was refused might have had it: its setting is the news.
   for (const Link& l : links) {
     if (l.incompatible) return unreachable(l);
@@ -284,9 +230,8 @@ Verdict MeshState::verdict_of(uint32_t t) const {
 
 Verdict MeshState::verdict_at_deadline(uint32_t t) const {
   const Track& track = tracks[t];
-  if (track.phase == Phase::kWatching) return {Outcome::stalled, false, asks[track.winner].link};
+  if (track.feed_state == FeedState::kWatching) return {Outcome::stalled, false, asks[track.feed].link};
   if (track.phase != Phase::kSearching) return track.verdict;
-  const Verdict said = verdict_of(t);
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     const Ask& asked = asks[a];
     if (asked.state != AskState::kWaiting && asked.state != AskState::kOk) continue;
@@ -294,29 +239,41 @@ Verdict MeshState::verdict_at_deadline(uint32_t t) const {
     if (asked.sent_session == 0 && !links[asked.link].can_ask()) return unreachable(links[asked.link]);
     return {Outcome::no_reply, false, asked.link};
   }
-  return said;
+  return verdict_of(t);
 }
 
 // The verdict is told to all who wait; those who wait for an announcement wait on (settle).
 void MeshState::conclude(uint32_t t, const Verdict& verdict) {
   Track& track = tracks[t];
-  const bool cached = track.negative_until > now;
+  const bool cached = remembers_no(track);
   end_search(t);
+  track.replace_at = now + kReplaceAgain;
+  if (track.pending == 0 && track.waiting_serves == 0) return mark(t);
   track.verdict = verdict;
   track.phase = Phase::kConcluding;
   track.settle_left = track.waiters.size;
   const bool absent = verdict.outcome == Outcome::not_here || verdict.outcome == Outcome::gone;
-  if (absent && !cached) track.negative_until = now + kNegativeCache;
+  if (absent && !cached) {
+    const Nanos rtt = verdict.link == kNoLink ? Nanos{} : links[verdict.link].rtt.smoothed();
+    track.negative_until = now + std::clamp(rtt * 2, kShortestMemory, kLongestMemory);
+    track.negative_version = track.version;
+  }
   mark(t);
 }
 
 void MeshState::end_search(uint32_t t) {
   Track& track = tracks[t];
   const bool rest = drop_asks(t, kNil);
-  if (track.flow.open()) labels.release(track.flow, now, rest);
-  track.flow = {};
   track.winner = kNil;
   track.phase = Phase::kQuiet;
+  // What peers told is the search's own; what they announced stays.
+  for (uint32_t loc = track.locations.first, next = kNil; loc != kNil; loc = next) {
+    next = locations[loc].of_track.next;
+    if (locations[loc].told) drop_location(loc);
+  }
+  if (track.feed_state != FeedState::kNone) return;  // the flow is in use
+  if (track.flow.open()) labels.release(track.flow, now, rest);
+  track.flow = {};
 }
 
 bool MeshState::drop_asks(uint32_t t, uint32_t except) {
@@ -326,40 +283,10 @@ bool MeshState::drop_asks(uint32_t t, uint32_t except) {
   for (uint32_t a = track.asks.first; a != kNil; a = next) {
     next = asks[a].of_track.next;
     if (a == except) continue;
-    Ask& asked = asks[a];
-    if (asked.sent_session != 0 && asked.state != AskState::kNegative) rest = true;
-    List<&Ask::of_track>::remove(asks, track.asks, a);
-    asked.track = kNil;
-    release_ask(a);
-    free_ask_if_done(a);
+    if (asks[a].sent_session != 0 && asks[a].state != AskState::kNegative) rest = true;
+    drop_ask(t, a);
   }
   return rest;
-}
-
-// One timer per track, for whatever comes first.
-void MeshState::arm_search(uint32_t t) {
-  const Track& track = tracks[t];
-  Nanos at = core::kNever;
-  if (track.phase == Phase::kWatching) at = track.watch_until;
-  if (track.phase == Phase::kSearching && config.rules.deadlines) {
-    for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
-      const Ask& asked = asks[a];
-      const bool waiting = asked.state == AskState::kWaiting || asked.state == AskState::kBusy;
-      if (waiting && asked.until > now) at = std::min(at, asked.until);
-    }
-  }
-  if (track.negative_until > now) at = std::min(at, track.negative_until);
-  if (at == core::kNever) {
-    wheel.cancel(waiters.capacity() + t);
-  } else {
-    arm_track(t, at);
-  }
-}
-
-void MeshState::track_timer(uint32_t t) {
-  const Track& track = tracks[t];
-  if (track.phase == Phase::kWatching && now >= track.watch_until) stalled(t);
-  mark(t);
 }
 
 }  // namespace trunkline::relay::mesh

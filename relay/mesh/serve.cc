@@ -1,13 +1,24 @@
-// Requests of peers: a track that is published here gets one more output, everything else gets an answer that
-// says no. At once, always: a peer that is not answered has to wait for its deadline.
+// Requests of peers. A track that is published here, or that a peer feeds to us, gets one more output; for
+// everything else there is an answer that says no, or who has it, at once: a peer that is not answered has to
+// wait for its deadline. Only a request that allows it is passed on; the peer is told so (PENDING), and again
+// as long as it lasts, and in the end what came of it.
 //
 // A serve is the record of one request. What it needs done (an output added, an answer sent) waits in its
-// link's list, because one datagram may hold many requests, and a step's outputs are bounded.
+// link's list, the most urgent first, because one datagram may hold many requests, and a step's outputs are
+// bounded. What has no budget left when its turn comes costs no work.
 #include <algorithm>
 
 #include "relay/mesh/mesh_state.h"
 
 namespace trunkline::relay::mesh {
+
+namespace {
+
+bool contains(std::span<const core::NodeId> path, core::NodeId node) {
+  return std::find(path.begin(), path.end(), node) != path.end();
+}
+
+}  // namespace
 
 void MeshState::on_acquire_request(Link& l, const Acquire& m) {
   counters.add(MeshCounter::requests_received);
@@ -15,170 +26,338 @@ void MeshState::on_acquire_request(Link& l, const Acquire& m) {
     counters.add(MeshCounter::control_rejected);
     return;
   }
-  const auto path = m.nodes();
-  if (std::find(path.begin(), path.end(), config.id) != path.end()) {
-    return answer_negative(l, m, Outcome::loop, 0);
-  }
   const uint32_t t = find_track(m.track);
-  const uint32_t p = t == kNil ? kNil : tracks[t].publication;
-  if (p == kNil || publications[p].state == PublicationState::kOpening) {
-    return answer_negative(l, m, Outcome::not_here, 0);
-  }
-  Publication& publication = publications[p];
-  if (publication.state == PublicationState::kGone) {
-    return answer_negative(l, m, Outcome::gone, publication.generation);
-  }
-  uint32_t s = find_serve(publication, l.id);
+  const uint32_t s = t == kNil ? kNil : find_serve(t, l.id);
   if (s != kNil && serves[s].id == m.request_id && serves[s].label == m.label) {
-    counters.add(MeshCounter::requests_repeated);
-    List<&Serve::of_link>::move_to_back(serves, l.serves, s);
-    serves[s].view = l.view;
-    return set_serve(s, ServeState::kAdd);  // the same answer once more
+    return repeat_serve(l, s, m);
   }
   if (s != kNil) set_serve(s, ServeState::kRemove);
-  s = new_serve(l, m);
-  if (s == kNil) return;
-  Serve& serve = serves[s];
-  serve.publication = p;
-  serve.flow = publication.flow;
-  serve.view = l.view;
-  List<&Serve::of_publication>::push_back(serves, publication.serves, s);
-  List<&Serve::of_link>::push_back(serves, l.serves, s);
-  set_serve(s, ServeState::kAdd);
+  answer_request(l, m, t);
 }
 
-uint32_t MeshState::new_serve(Link& l, const Acquire& m) {
+// The same answer once more.
+void MeshState::repeat_serve(Link& l, uint32_t s, const Acquire& m) {
+  counters.add(MeshCounter::requests_repeated);
+  Serve& serve = serves[s];
+  List<&Serve::of_link>::move_to_back(serves, l.serves, s);
+  serve.view = l.view;
+  serve.deadline = now + core::from_us(m.budget_us);
+  if (serve.state != ServeState::kWaiting) return set_serve(s, ServeState::kAdd);
+  serve.hop_limit = std::min(serve.hop_limit, m.hop_limit);
+  serve.renew_at = now;
+  queue_serve(s);
+}
+
+void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
+  if (!config.peers[l.id].serve) return answer_negative(l, m, {Outcome::unauthorized});
+  if (config.rules.loop_check && contains(m.nodes(), config.id)) {
+    counters.add(MeshCounter::requests_looped);
+    return answer_negative(l, m, {Outcome::loop});
+  }
+  if (draining.on) return answer_negative(l, m, {Outcome::draining, 0, draining.successor});
+  if (t == kNil) return answer_negative(l, m, {Outcome::not_here});
+  const Track& track = tracks[t];
+  if (const Publication* publication = source_publication(track); publication != nullptr) {
+    if (m.believed_generation != 0 && m.believed_generation != publication->generation) {
+      const bool behind = m.believed_generation < publication->generation;
+      return answer_negative(
+          l, m, {behind ? Outcome::stale_epoch : Outcome::future_epoch, publication->generation});
+    }
+    return add_serve(new_serve(l, m, t));
+  }
+  // Fed by a peer: whoever feeds us, or feeds them, is not to be fed by us.
+  if (track.feed_state == FeedState::kEstablished && !wants_replacement(track) && !feeds(track, l.id)) {
+    if (m.believed_generation > track.generation) {
+      return answer_negative(l, m, {Outcome::future_epoch, track.generation});
+    }
+    if (!config.rules.loop_check || !contains(track.feed_path(), l.node)) {
+      return add_serve(new_serve(l, m, t));
+    }
+    counters.add(MeshCounter::requests_looped);
+    return answer_negative(l, m, {Outcome::loop});
+  }
+  if (m.hop_limit == 0 || !pass_on(l, m, t)) answer_negative(l, m, denial(t, l, m));
+}
+
+// Who is not served hears who has it, if we know; else that it was here; else that it is not.
+MeshState::Denial MeshState::denial(uint32_t t, const Link& l, const Acquire& m) const {
+  const Track& track = tracks[t];
+  const Publication* tombstone = track.publication == kNil ? nullptr : &publications[track.publication];
+  std::array<uint32_t, kMaxLocations> order;
+  const uint32_t n = candidates(t, order);
+  for (uint32_t i = 0; i < n; ++i) {
+    const Location& location = locations[order[i]];
+    // A hint is worth telling only where it may be the one way to learn of a place.
+    if (location.hint && (location.told || config.full_mesh)) continue;
+    if (location.link == l.id || contains(m.nodes(), links[location.link].node)) continue;
+    return {Outcome::moved, location.generation, links[location.link].node};
+  }
+  if (tombstone != nullptr && tombstone->state == PublicationState::kGone) {
+    return {Outcome::gone, tombstone->generation};
+  }
+  if (feeds(track, l.id)) return {Outcome::loop};
+  return {Outcome::not_here};
+}
+
+// Asks further for a peer, in a search of its own or in one that is under way. False: there is nobody to ask.
+bool MeshState::pass_on(Link& l, const Acquire& m, uint32_t t) {
+  Track& track = tracks[t];
+  // Nobody may wait for a request that may itself have to wait as long: see candidates.cc.
+  for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
+    const bool open = asks[a].state == AskState::kWaiting || asks[a].state == AskState::kBusy;
+    if (!open || asks[a].hop_limit < m.hop_limit) continue;
+    busy(l, m.request_id);
+    return true;
+  }
+  Nanos nearest = core::kNever;
+  std::array<uint32_t, kMaxLocations> order;
+  const uint32_t n = candidates(t, order);
+  for (uint32_t i = 0; i < n; ++i) {
+    const Link& there = links[locations[order[i]].link];
+    if (there.id != l.id && there.can_ask()) nearest = std::min(nearest, there.rtt.smoothed());
+  }
+  const bool under_way = track.phase == Phase::kSearching || track.feed_state == FeedState::kWatching;
+  if (nearest == core::kNever && !under_way) return false;
+  const Nanos budget = core::from_us(m.budget_us);
+  if (nearest != core::kNever && budget < nearest) {
+    answer_negative(l, m, {Outcome::deadline});
+    return true;
+  }
+  const uint32_t s = new_serve(l, m, t);
+  if (s == kNil) return true;
+  counters.add(MeshCounter::requests_relayed);
+  track.search_deadline = std::max(track.search_deadline, serves[s].deadline);
+  serves[s].renew_at = now;
+  set_serve(s, ServeState::kWaiting);
+  mark(t);
+  return true;
+}
+
+// Answered BUSY from a small list; beyond that the peer's next attempt gets an answer.
+void MeshState::busy(Link& l, uint64_t request_id) {
+  if (l.busy_count < l.busy.size()) l.busy[l.busy_count++] = request_id;
+}
+
+uint32_t MeshState::new_serve(Link& l, const Acquire& m, uint32_t t) {
   const uint32_t s = serves.allocate();
   if (s == kNil) {
-    // Answered BUSY from a small list; beyond that the peer's next attempt gets an answer.
-    if (l.busy_count < l.busy.size()) l.busy[l.busy_count++] = m.request_id;
+    busy(l, m.request_id);
     return kNil;
   }
   Serve& serve = serves[s];
   serve.link = l.id;
   serve.id = m.request_id;
-  serve.track = m.track;
+  serve.track_id = m.track;
   serve.label = m.label;
   serve.core = m.owner_core;
+  serve.hop_limit = m.hop_limit;
+  serve.deadline = now + core::from_us(m.budget_us);
+  serve.path = m.path;
+  serve.path_length = m.path_length;
+  if (t == kNil) return s;
+  serve.track = t;
+  serve.view = l.view;
+  List<&Serve::of_track>::push_back(serves, tracks[t].serves, s);
+  List<&Serve::of_link>::push_back(serves, l.serves, s);
   return s;
 }
 
 // At most one per link.
-uint32_t MeshState::find_serve(const Publication& p, LinkId link) const {
-  uint32_t s = p.serves.first;
-  while (s != kNil && (serves[s].link != link || serves[s].state == ServeState::kRemove)) {
-    s = serves[s].of_publication.next;
-  }
+uint32_t MeshState::find_serve(uint32_t t, LinkId link) const {
+  uint32_t s = tracks[t].serves.first;
+  const auto over = [](const Serve& serve) {
+    return serve.state == ServeState::kRemove || serve.state == ServeState::kEnded ||
+           serve.state == ServeState::kNegative;
+  };
+  while (s != kNil && (serves[s].link != link || over(serves[s]))) s = serves[s].of_track.next;
   return s;
 }
 
-void MeshState::answer_negative(Link& l, const Acquire& m, Outcome outcome, uint64_t generation) {
+void MeshState::answer_negative(Link& l, const Acquire& m, const Denial& denial) {
   if (!config.rules.negative_answers) return;
-  const uint32_t s = new_serve(l, m);
+  const uint32_t s = new_serve(l, m, kNil);
   if (s == kNil) return;
-  serves[s].outcome = outcome;
-  serves[s].generation = generation;
+  Serve& serve = serves[s];
+  serve.outcome = denial.outcome;
+  serve.authoritative = denial.outcome == Outcome::not_here || denial.outcome == Outcome::gone;
+  serve.generation = denial.generation;
+  serve.node = denial.node;
   set_serve(s, ServeState::kNegative);
 }
 
 void MeshState::on_release_request(Link& l, const Release& m) {
   const uint32_t t = find_track(m.track);
-  if (t == kNil || tracks[t].publication == kNil) return;
-  const uint32_t s = find_serve(publications[tracks[t].publication], l.id);
-  if (s != kNil && serves[s].id == m.request_id) set_serve(s, ServeState::kRemove);
+  const uint32_t s = t == kNil ? kNil : find_serve(t, l.id);
+  if (s == kNil || serves[s].id != m.request_id) return;
+  set_serve(s, ServeState::kRemove);
+  mark(t);
+}
+
+// ---- as the track stands
+
+// From the publication, or from the feed. kNil: there was no record for it.
+void MeshState::add_serve(uint32_t s) {
+  if (s == kNil) return;
+  Serve& serve = serves[s];
+  const Track& track = tracks[serve.track];
+  const Publication* publication = source_publication(track);
+  serve.flow = publication != nullptr ? publication->flow : track.flow;
+  serve.carried = publication == nullptr;
+  set_serve(s, ServeState::kAdd);
+  if (serve.carried) ++tracks[serve.track].fed_serves;
+}
+
+// Shows the peers that wait the present state: at most one per link.
+void MeshState::settle_serves(uint32_t t) {
+  const Track& track = tracks[t];
+  const bool fed_well = track.feed_state == FeedState::kEstablished && !wants_replacement(track);
+  const bool source = source_publication(track) != nullptr || fed_well;
+  for (uint32_t s = track.serves.first, next = kNil; s != kNil && track.waiting_serves > 0; s = next) {
+    next = serves[s].of_track.next;
+    if (serves[s].state != ServeState::kWaiting) continue;
+    const bool loops = contains(track.feed_path(), links[serves[s].link].node) && config.rules.loop_check;
+    if (source && loops && source_publication(track) == nullptr) {
+      deny(s, {Outcome::loop});
+    } else if (source) {
+      add_serve(s);
+    } else if (track.phase == Phase::kConcluding) {
+      deny(s, passed_on(track.verdict));
+    }
+  }
+}
+
+// What we found, as our answer. What is known only here is not an answer: for the asker it is that we could
+// not say within its budget.
+MeshState::Denial MeshState::passed_on(const Verdict& verdict) const {
+  switch (verdict.outcome) {
+    case Outcome::not_here:
+    case Outcome::gone:
+    case Outcome::busy:
+    case Outcome::loop:
+      return {verdict.outcome};
+    case Outcome::local_limit:
+      return {Outcome::busy};
+    default:
+      return {Outcome::deadline};
+  }
+}
+
+// A peer that waited, or is served, is told no.
+void MeshState::deny(uint32_t s, const Denial& denial) {
+  Serve& serve = serves[s];
+  serve.outcome = denial.outcome;
+  serve.authoritative = false;
+  serve.generation = denial.generation;
+  serve.node = denial.node;
+  set_serve(s, ServeState::kNegative);
+  unhook_serve(s);
+}
+
+// Out of its track's list: the track no longer concerns it.
+void MeshState::unhook_serve(uint32_t s) {
+  Serve& serve = serves[s];
+  if (serve.track == kNil) return;
+  Track& track = tracks[serve.track];
+  if (serve.carried) --track.fed_serves;
+  serve.carried = false;
+  List<&Serve::of_track>::remove(serves, track.serves, s);
+  mark(serve.track);
+  serve.track = kNil;
+}
+
+// The flow that `carried` serves are on, or the publication's, is closed: the data core forgets its outputs.
+void MeshState::end_serves(uint32_t t, bool carried, Outcome reason, uint64_t generation) {
+  for (uint32_t s = tracks[t].serves.first, next = kNil; s != kNil; s = next) {
+    next = serves[s].of_track.next;
+    Serve& serve = serves[s];
+    if (serve.state == ServeState::kWaiting || serve.carried != carried) continue;
+    if (serve.has_output) {
+      serve.has_output = false;
+      --outputs_used[serve.flow.core.value];
+      --served;
+    }
+    if (serve.state == ServeState::kAdd || serve.state == ServeState::kServed) {
+      serve.outcome = reason;
+      serve.generation = generation;
+      set_serve(s, serve.told_ok ? ServeState::kEnded : ServeState::kNegative);
+    }
+    unhook_serve(s);
+  }
+}
+
+// The publication that it is served from is no longer the newest.
+void MeshState::move_serve(uint32_t s, uint64_t generation) {
+  Serve& serve = serves[s];
+  if (serve.state != ServeState::kAdd && serve.state != ServeState::kServed) return;
+  serve.outcome = Outcome::moved;
+  serve.generation = generation;
+  serve.node = tracks[serve.track].ended_by;
+  // It stays in the track's list until its output is gone.
+  set_serve(s, serve.told_ok ? ServeState::kEnded : ServeState::kNegative);
+}
+
+// What OK said is no longer how it is (flowing, path): it is said again.
+void MeshState::tell_serves(uint32_t t) {
+  for (uint32_t s = tracks[t].serves.first; s != kNil; s = serves[s].of_track.next) {
+    if (serves[s].state == ServeState::kServed) set_serve(s, ServeState::kAdd);
+  }
 }
 
 void MeshState::set_serve(uint32_t s, ServeState state) {
   Serve& serve = serves[s];
   Link& l = links[serve.link];
+  if (serve.track != kNil) {
+    Track& track = tracks[serve.track];
+    if (serve.state == ServeState::kWaiting) --track.waiting_serves;
+    if (state == ServeState::kWaiting) ++track.waiting_serves;
+  }
+  if (state != ServeState::kWaiting) wheel.cancel(serve_timer(s));
   serve.state = state;
-  if (state != ServeState::kAdd) List<&Serve::of_link>::remove(serves, l.serves, s);
-  if (!serve.queue.linked) List<&Serve::queue>::push_back(serves, l.serve_work, s);
+  if (state != ServeState::kAdd && state != ServeState::kWaiting) {
+    List<&Serve::of_link>::remove(serves, l.serves, s);
+  }
+  if (state != ServeState::kRemove) return queue_serve(s);
+  // It needs nothing of the stream: not even a link that is up.
+  List<&Serve::queue>::remove(serves, l.serve_work, s);
+  if (l.serve_work.empty()) return List<&Serve::queue>::push_back(serves, l.serve_work, s);
+  List<&Serve::queue>::insert_before(serves, l.serve_work, s, l.serve_work.first);
+}
+
+// The most urgent first; the look back is bounded.
+void MeshState::queue_serve(uint32_t s) {
+  constexpr uint32_t kLookBack = 16;
+  Serve& serve = serves[s];
+  if (serve.queue.linked) return;
+  Link& l = links[serve.link];
+  uint32_t before = kNil, at = l.serve_work.last;
+  for (uint32_t looked = 0; at != kNil && looked < kLookBack; ++looked) {
+    if (serves[at].deadline <= serve.deadline) break;
+    before = at;
+    at = serves[at].queue.prev;
+  }
+  if (before == kNil) {
+    List<&Serve::queue>::push_back(serves, l.serve_work, s);
+  } else {
+    List<&Serve::queue>::insert_before(serves, l.serve_work, s, before);
+  }
+}
+
+void MeshState::serve_due(uint32_t s) {
+  Serve& serve = serves[s];
+  if (serve.state != ServeState::kWaiting) return;
+  if (now >= serve.deadline && config.rules.deadlines) return deny(s, {Outcome::deadline});
+  serve.renew_at = now;
+  queue_serve(s);
 }
 
 void MeshState::forget_serve(uint32_t s) {
   Serve& serve = serves[s];
   Link& l = links[serve.link];
+  wheel.cancel(serve_timer(s));
   List<&Serve::queue>::remove(serves, l.serve_work, s);
   List<&Serve::of_link>::remove(serves, l.serves, s);
-  if (serve.publication != kNil) {
-    List<&Serve::of_publication>::remove(serves, publications[serve.publication].serves, s);
-  }
+  unhook_serve(s);
   serves.release(s);
-}
-
-// Does what the serve needs done, and takes it off the list. False: the stream is full, it stays.
-bool MeshState::pump_serve(Link& l, uint32_t s) {
-  Serve& serve = serves[s];
-  CoreCommand c;
-  c.change.flow = serve.flow.id;
-  c.change.output.kind = OutputKind::kLink;
-  c.change.output.target = serve.link;
-  c.change.output.label = serve.label;
-  c.change.output.remote_core = serve.core;
-  Answer answer;
-  answer.request_id = serve.id;
-  uint32_t& used = outputs_used[serve.flow.core.value];
-  switch (serve.state) {
-    case ServeState::kNegative:
-      answer.outcome = serve.outcome;
-      answer.authoritative = serve.outcome == Outcome::not_here || serve.outcome == Outcome::gone;
-      answer.generation = serve.generation;
-      if (!append(l, answer)) return false;
-      counters.add(MeshCounter::answers_sent);
-      forget_serve(s);
-      return true;
-    case ServeState::kAdd: {
-      if (!serve.has_output && used == config.limits.max_outputs_per_core) {
-        if (l.busy_count < l.busy.size()) l.busy[l.busy_count++] = serve.id;
-        forget_serve(s);
-        return true;
-      }
-      const Publication& publication = publications[serve.publication];
-      answer.flowing = publication.flowing;
-      answer.generation = publication.generation;
-      answer.feedback_label = publication.flow.label;
-      answer.core = publication.flow.core;
-      answer.descriptor =
-          std::span(published_descriptor[serve.publication]).first(publication.descriptor_bytes);
-      if (!append(l, answer)) return false;
-      counters.add(MeshCounter::answers_sent);
-      if (!serve.has_output) {
-        c.kind = CoreCommandKind::kOutputAdd;
-        command(serve.flow.core, c);
-        serve.has_output = true;
-        ++used;
-        ++served;
-      }
-      serve.state = ServeState::kServed;
-      List<&Serve::queue>::remove(serves, l.serve_work, s);
-      return true;
-    }
-    case ServeState::kServed:
-      List<&Serve::queue>::remove(serves, l.serve_work, s);
-      return true;
-    case ServeState::kEnded: {
-      Ended ended;
-      ended.request_id = serve.id;
-      ended.track = serve.track;
-      ended.label = serve.label;
-      ended.reason = serve.outcome;
-      ended.generation = serve.generation;
-      if (!append(l, ended)) return false;
-      forget_serve(s);
-      return true;
-    }
-    case ServeState::kRemove:
-      if (serve.has_output) {
-        c.kind = CoreCommandKind::kOutputRemove;
-        command(serve.flow.core, c);
-        --used;
-        --served;
-      }
-      forget_serve(s);
-      return true;
-  }
-  return true;
 }
 
 }  // namespace trunkline::relay::mesh

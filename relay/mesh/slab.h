@@ -91,6 +91,18 @@ struct List<kHook> {
     list.last = i;
     ++list.size;
   }
+  // Contract: `before` is in `list`, i in none.
+  static void insert_before(Slab<T>& slab, ListHead& list, uint32_t i, uint32_t before) noexcept {
+    Hook& at = slab[before].*kHook;
+    slab[i].*kHook = {before, at.prev, true};
+    if (at.prev == kNil) {
+      list.first = i;
+    } else {
+      (slab[at.prev].*kHook).next = i;
+    }
+    at.prev = i;
+    ++list.size;
+  }
   // Nothing when it is in no list. Contract: it is in `list` or in none.
   static void remove(Slab<T>& slab, ListHead& list, uint32_t i) noexcept {
     Hook& hook = slab[i].*kHook;

@@ -153,7 +153,8 @@ TEST(ConfigToml, NamesUnknownKeysAndWhatWasMeant) {
   check({
       {"nmae = \"x\"\n", "", "n.toml:7:1: node.nmae: unknown key; did you mean 'name'?"},
       {"frobnicate = 1\n", "",
-       "n.toml:7:1: node.frobnicate: unknown key; known here: id, name, cluster, region, colour, lab, "
+       "n.toml:7:1: node.frobnicate: unknown key; known here: id, name, cluster, region, colour, full_mesh, "
+       "lab, "
        "listen, data_cores, pin, port, idle, idle_bound_us, bundle_wait_us, host_queues, admin"},
       {"", "[acquier]\ndeadline_ms = 5\n", "n.toml:11:2: acquier: unknown key; did you mean 'acquire'?"},
       {"", "[limits]\nmax_peer = 5\n",

@@ -363,10 +363,41 @@ TEST(PacketPathDrops, TheRestOfABrokenFrameIsDroppedTheNextFrameIsNotAndOneKeyfr
   EXPECT_EQ(h.count(CoreCounter::keyframe_requests), 1u);
 }
 
+// The other one: what a track's new source repeats of what its old source has delivered.
+TEST(PacketPathDrops, ANewSourceIsHeardTheOldOneIsNotAndNothingIsDeliveredTwice) {
+  PathHarness h;
+  Peer& old_source = h.link_up(0);
+  Peer& new_source = h.link_up(1);
+  h.upstream_flow(kFlow, 0);
+  h.output(kFlow, H::to_queue(1));
+  const auto packet = [&](uint16_t sequence, uint32_t ssrc = 77) {
+    return record(media(h.label(kFlow)), rtp({.sequence = sequence, .ssrc = ssrc}));
+  };
+  h.arrive(old_source, {packet(65'534), packet(65'535), packet(0)});
+  h.run();
+  EXPECT_EQ(h.delivered(1).size(), 3u);
+  relay::CoreCommand c;
+  c.kind = relay::CoreCommandKind::kFlowRedirect;
+  c.redirect = {.flow = kFlow, .link = 1, .upstream_label = Label{0xdef}};
+  h.command(c);
+  h.arrive(old_source, {packet(1)});
+  h.arrive(new_source, {packet(65'535), packet(0), packet(1), packet(2), packet(9, 78)});
+  h.run();
+  EXPECT_EQ(h.drops(DropReason::foreign_label), 1u);
+  EXPECT_EQ(h.drops(DropReason::repeated), 2u);
+  EXPECT_EQ(h.delivered(1).size(), 3u);
+  // Its stay is limited: sequence numbers come round.
+  h.now += core::from_s(2);
+  h.arrive(new_source, {packet(0)});
+  h.run();
+  EXPECT_EQ(h.drops(DropReason::repeated), 2u);
+  EXPECT_EQ(h.delivered(1).size(), 1u);
+}
+
 TEST(PacketPathDrops, EveryReasonHasARow) {
   for (uint32_t i = 0; i < static_cast<uint32_t>(DropReason::kCount); ++i) {
     const auto reason = static_cast<DropReason>(i);
-    if (reason == DropReason::rest_of_frame) continue;  // its own test above
+    if (reason == DropReason::rest_of_frame || reason == DropReason::repeated) continue;  // tests above
     const bool found =
         std::any_of(std::begin(kRows), std::end(kRows), [&](const Row& row) { return row.reason == reason; });
     EXPECT_TRUE(found) << relay::drop_reason_name(reason);

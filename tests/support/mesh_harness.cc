@@ -141,7 +141,9 @@ void MeshHarness::on_command(Node& node, CoreId core, const CoreCommand& c) {
       return;
     }
     case CoreCommandKind::kSessionRemove:
-      if (core.value == 0) node.sessions.erase(c.slot);
+      if (core.value != 0) return;
+      node.sessions.erase(c.slot);
+      std::erase_if(node.active, [&](const auto& link) { return link.second == c.slot; });
       return;
     case CoreCommandKind::kLinkPace:
       if (core.value == 0) node.interval[c.pace.link] = c.pace.heartbeat_interval;
@@ -152,6 +154,16 @@ void MeshHarness::on_command(Node& node, CoreId core, const CoreCommand& c) {
       node.flows[index(c.open.flow)] = {c.open, {}, false, {}};
       node.newest = c.open;
       return;
+    case CoreCommandKind::kFlowRedirect: {
+      ASSERT_TRUE(node.flows.contains(index(c.redirect.flow)));
+      FlowOpen& open = node.flows[index(c.redirect.flow)].open;
+      EXPECT_EQ(open.source, FlowSource::kUpstream);
+      node.flows[index(c.redirect.flow)].started = false;
+      open.link = c.redirect.link;
+      open.upstream_label = c.redirect.upstream_label;
+      open.upstream_core = c.redirect.upstream_core;
+      return;
+    }
     case CoreCommandKind::kFlowClose:
       EXPECT_EQ(node.flows.erase(index(c.flow)), 1u);
       return;

@@ -169,9 +169,12 @@ void Auditor::judge_truth(const Acquisition& a, const HostEvent& event, Nanos no
   const Nanos before = a.submitted - memory_;
   if (event.outcome == Outcome::ok) {
     const core::NodeId who = event.local ? node_id(a.node) : event.node;
-    if (!ever_published(a.track, who)) {
+    // Whoever carries a track may serve it; somebody must have published it.
+    const bool anybody = std::any_of(publications_.begin(), publications_.end(),
+                                     [&](const Publication& p) { return p.track == a.track; });
+    if (event.local ? !ever_published(a.track, who) : !anybody) {
       violate(now, "S3: " + name(a, event.handle) + ": OK from node " + std::to_string(who.value) +
-                       ", which never published it");
+                       ", and nobody ever published it");
     }
   }
   const bool negative = event.outcome == Outcome::not_here || event.outcome == Outcome::gone;

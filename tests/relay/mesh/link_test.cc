@@ -130,7 +130,7 @@ TEST_F(LinkTest, AStoppedPeerIsDownAfterDownAfterAndItsMediaIsNotDropped) {
   EXPECT_EQ(mesh_.count(1, HostEventKind::kEnded), 0u);
 }
 
-TEST_F(LinkTest, ALongOutageKeepsSubscriptionsOfTheSameIncarnation) {
+TEST_F(LinkTest, AnOutageShorterThanTheLeaseKeepsSubscriptionsOfTheSameIncarnation) {
   make(2);
   start_and_run(from_ms(300));
   mesh_.publish(0, 1, test_track(1));
@@ -138,13 +138,35 @@ TEST_F(LinkTest, ALongOutageKeepsSubscriptionsOfTheSameIncarnation) {
   mesh_.acquire(1, 7, test_track(1));
   mesh_.run_for(from_ms(50));
   mesh_.both_ways(0, 1, {from_ms(5), 0, true});
-  mesh_.run_for(from_s(10));
+  mesh_.run_for(from_s(9));
   mesh_.both_ways(0, 1, {from_ms(5), 0, false});
   mesh_.run_for(from_s(4));
   mesh_.send_media(0, test_track(1));
   mesh_.run_for(from_ms(50));
   EXPECT_EQ(mesh_.node(1).packets[7], 1u);
   EXPECT_EQ(mesh_.count(1, HostEventKind::kEnded), 0u);
+  EXPECT_EQ(mesh_.link_outputs(0), 1u);
+}
+
+TEST_F(LinkTest, ThePeerThatIsSilentForItsLeaseIsSentNothingAndExpectedToSendNothing) {
+  make(2);
+  start_and_run(from_ms(300));
+  mesh_.publish(0, 1, test_track(1));
+  mesh_.run_for(from_ms(50));
+  mesh_.acquire(1, 7, test_track(1));
+  mesh_.run_for(from_ms(50));
+  EXPECT_EQ(mesh_.link_outputs(0), 1u);
+  mesh_.both_ways(0, 1, {from_ms(5), 0, true});
+  mesh_.run_for(from_ms(10'100));
+  EXPECT_EQ(mesh_.link_outputs(0), 0u);
+  EXPECT_EQ(mesh_.count(1, HostEventKind::kEnded), 1u);
+  EXPECT_EQ(mesh_.mesh(0).counters().value(MeshCounter::leases_over), 1u);
+  // And when it comes back, all is told anew.
+  mesh_.both_ways(0, 1, {from_ms(5), 0, false});
+  mesh_.run_for(from_s(3));
+  mesh_.acquire(1, 8, test_track(1));
+  mesh_.run_for(from_ms(50));
+  EXPECT_EQ(mesh_.only(1, 8).outcome, Outcome::ok);
   EXPECT_EQ(mesh_.link_outputs(0), 1u);
 }
 

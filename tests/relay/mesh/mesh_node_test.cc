@@ -30,12 +30,12 @@ TEST_F(MeshNodeTest, FlowingMediaThatDoesNotArriveIsStalledAndReleased) {
 TEST_F(MeshNodeTest, AStalledPeerIsFollowedByTheNextCandidate) {
   up(3);
   flowing(0, 1, a_);
-  mesh_.publish(1, 1, a_, 9);
+  mesh_.publish(1, 1, a_, 1);
   mesh_.send_media(1, a_);
   mesh_.run_for(from_ms(50));
   mesh_.acquire(2, 7, a_);
   for (int i = 0; i < 60; ++i) {
-    mesh_.send_media(0, a_);  // node 2, of the newer generation, sends nothing more
+    mesh_.send_media(0, a_);  // node 2, asked first for its id, sends nothing more
     mesh_.run_for(from_ms(5));
   }
   EXPECT_EQ(mesh_.only(2, 7).outcome, Outcome::ok);

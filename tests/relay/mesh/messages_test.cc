@@ -69,6 +69,8 @@ Answer an_answer() {
   m.core = {15};
   m.retry_after_us = 5;
   m.next_by_us = 6;
+  m.path[0] = {8};
+  m.path_length = 1;
   m.text = "hi";
   m.descriptor = kDescriptor;
   return m;
@@ -83,8 +85,9 @@ TEST(Messages, AreTheBytesThatTheProtocolDraws) {
   EXPECT_EQ(encoded(an_acquire()), hex("04 003b 1122334455667788 " + t +
                                        "00001403 02 000f4240 04 0000000000000009 02 "
                                        "0000000000000007 0000000000000008"));
-  EXPECT_EQ(encoded(an_answer()), hex("05 002f 0000000000000001 07 05 0000000000000003 0000000000000004 "
-                                      "00000401 0f 00000005 00000006 0002 6869 0002 dead"));
+  EXPECT_EQ(encoded(an_answer()),
+            hex("05 0038 0000000000000001 07 05 0000000000000003 0000000000000004 "
+                "00000401 0f 00000005 00000006 01 0000000000000008 0002 6869 0002 dead"));
   EXPECT_EQ(encoded(Release{1, Label{9}, track()}), hex("06 001c 0000000000000001 00000009 " + t));
   EXPECT_EQ(encoded(Ended{1, track(), Label{9}, Outcome::link_down, 2}),
             hex("07 0025 0000000000000001 " + t + "00000009 21 0000000000000002"));
@@ -210,34 +213,39 @@ TEST(MessageReader, RefusesEveryMalformedMessage) {
        hex("04 0033 0000000000000001 " + t + "00001403 02 000f4240 04 0000000000000009 01 0000000000000000")},
       {"acquire with half a path",
        hex("04 0033 0000000000000001 " + t + "00001403 02 000f4240 04 0000000000000009 02 0000000000000001")},
-      {"answer of an unknown outcome", hex("05 002b " + answer +
+      {"answer of an unknown outcome", hex("05 002c " + answer +
                                            "0e 00 0000000000000003 0000000000000004 "
-                                           "00000401 0f 00000005 00000006 0000 0000")},
-      {"answer of a local outcome", hex("05 002b " + answer +
+                                           "00000401 0f 00000005 00000006 00 0000 0000")},
+      {"answer of a local outcome", hex("05 002c " + answer +
                                         "20 00 0000000000000003 0000000000000004 "
-                                        "00000401 0f 00000005 00000006 0000 0000")},
-      {"answer with an undefined flag", hex("05 002b " + answer +
+                                        "00000401 0f 00000005 00000006 00 0000 0000")},
+      {"answer with an undefined flag", hex("05 002c " + answer +
                                             "00 08 0000000000000003 0000000000000004 "
-                                            "00000401 0f 00000005 00000006 0000 0000")},
-      {"answer from core 16", hex("05 002b " + answer +
+                                            "00000401 0f 00000005 00000006 00 0000 0000")},
+      {"answer from core 16", hex("05 002c " + answer +
                                   "00 00 0000000000000003 0000000000000004 "
-                                  "00000401 10 00000005 00000006 0000 0000")},
-      {"answer with a control character", hex("05 002c " + answer +
+                                  "00000401 10 00000005 00000006 00 0000 0000")},
+      {"answer with a control character", hex("05 002d " + answer +
                                               "00 00 0000000000000003 0000000000000004 "
-                                              "00000401 0f 00000005 00000006 0001 0a 0000")},
-      {"answer whose text is longer than it", hex("05 002b " + answer +
+                                              "00000401 0f 00000005 00000006 00 0001 0a 0000")},
+      {"answer whose text is longer than it", hex("05 002c " + answer +
                                                   "00 00 0000000000000003 0000000000000004 "
-                                                  "00000401 0f 00000005 00000006 0003 0000")},
+                                                  "00000401 0f 00000005 00000006 00 0003 0000")},
       {"answer with 121 bytes of text",
-       test::join({hex("05 00a4 " + answer +
+       test::join({hex("05 00a5 " + answer +
                        "00 00 0000000000000003 0000000000000004 00000401 0f 00000005 "
-                       "00000006 0079"),
+                       "00000006 00 0079"),
                    Buffer(121, 'x'), hex("0000")})},
       {"answer with 513 bytes of descriptor",
-       test::join({hex("05 022c " + answer +
+       test::join({hex("05 022d " + answer +
                        "00 00 0000000000000003 0000000000000004 00000401 0f 00000005 "
-                       "00000006 0000 0201"),
+                       "00000006 00 0000 0201"),
                    Buffer(513, 0)})},
+      {"answer with a path of 9",
+       test::join({hex("05 0074 " + answer +
+                       "00 00 0000000000000003 0000000000000004 00000401 0f 00000005 "
+                       "00000006 09"),
+                   Buffer(72, 1), hex("0000 0000")})},
       {"release 0", hex("06 001c 0000000000000000 00000009 " + t)},
       {"release of label 0", hex("06 001c 0000000000000001 00000000 " + t)},
       {"ended of label 0", hex("07 0025 0000000000000001 " + t + "00000000 03 0000000000000002")},
@@ -249,9 +257,9 @@ TEST(MessageReader, RefusesEveryMalformedMessage) {
     EXPECT_EQ(reader.next(), Item::kEnd) << c.what;
   }
   // The same answer, correct: the cases above fail for the reason they name.
-  EXPECT_EQ(first(hex("05 002b " + answer +
+  EXPECT_EQ(first(hex("05 002c " + answer +
                       "00 00 0000000000000003 0000000000000004 00000401 0f 00000005 "
-                      "00000006 0000 0000")),
+                      "00000006 00 0000 0000")),
             Item::kMessage);
   EXPECT_EQ(first(hex("04 002b 0000000000000001 " + t + "00001403 02 000f4240 04 0000000000000009 00")),
             Item::kMessage);

@@ -1,0 +1,216 @@
+// What peers answer to our requests.
+//
+// The first OK wins; whoever else was asked is released at once, answered or not. A late answer is as good as
+// an early one: an attempt whose time is over was only the sign to try the next candidate as well.
+//
+// What may be believed: an OK of a generation older than one that is announced is refused (a zombie's), and
+// so is media whose path contains this node. MOVED and the like are followed at most twice per search.
+#include <algorithm>
+
+#include "relay/mesh/mesh_state.h"
+
+namespace trunkline::relay::mesh {
+
+namespace {
+
+constexpr uint8_t kMaxRedirects = 2;                // answers that send us elsewhere, per search
+constexpr uint8_t kMaxLater = 2;                    // FUTURE_EPOCHs of one peer
+constexpr Nanos kBehind = core::from_ms(20);        // how long a peer that is behind gets to catch up
+constexpr Nanos kPendingSlack = core::from_ms(10);  // beyond next_by and what round trips vary
+
+bool contains(std::span<const core::NodeId> path, core::NodeId node) {
+  return std::find(path.begin(), path.end(), node) != path.end();
+}
+
+}  // namespace
+
+uint32_t MeshState::find_ask_by_id(const Link& l, uint64_t id) const {
+  const auto a = static_cast<uint32_t>(id & 0xffffff);
+  return a < asks.capacity() && asks[a].id == id && asks[a].link == l.id ? a : kNil;
+}
+
+void MeshState::on_answer(Link& l, const Answer& m) {
+  counters.add(MeshCounter::answers_received);
+  if (l.health.answered()) returned(l);
+  const uint32_t a = find_ask_by_id(l, m.request_id);
+  const bool ok = m.outcome == Outcome::ok && !m.pending;
+  if (a == kNil || asks[a].track == kNil) {
+    // Its Release is under way, or was sent before this answer could be read: in order, so it undoes it.
+    if (ok) counters.add(MeshCounter::answers_late);
+    return;
+  }
+  Ask& asked = asks[a];
+  const uint32_t t = asked.track;
+  mark(t);
+  if (m.pending) return pending_answer(a, m);
+  switch (asked.state) {
+    case AskState::kNegative:
+      return;
+    case AskState::kOk:
+      return ok_again(a, m);
+    case AskState::kWaiting:
+    case AskState::kBusy:
+      break;
+  }
+  attempt_logs[t].answered(asked.track_id, l.node, m.outcome, now);
+  if (!ok) return negative_answer(a, m);
+  if (const Outcome refused = fence(t, m); refused != Outcome::ok) {
+    counters.add(MeshCounter::answers_fenced);
+    refuse_answer(a, refused);
+    return;
+  }
+  // The yes of a peer that was ejected waits for a better one (take_reserve).
+  const bool reserve = l.health.ejected() && !asked.probe;
+  if (tracks[t].winner != kNil || (reserve && find_reserve(t) != kNil)) return drop_ask(t, a);
+  asked.state = AskState::kOk;
+  asked.queued = false;
+  asked.incarnation = l.incarnation;
+  asked.generation = m.generation;
+  take_details(asked, m);
+  Track& track = tracks[t];
+  if (!reserve) track.winner = a;
+  track.descriptor_bytes = static_cast<uint16_t>(std::min<size_t>(m.descriptor.size(), kMaxDescriptorBytes));
+  std::copy_n(m.descriptor.begin(), track.descriptor_bytes, received_descriptor[t].begin());
+}
+
+void MeshState::take_details(Ask& asked, const Answer& m) {
+  asked.feedback_label = m.feedback_label;
+  asked.feedback_core = m.core;
+  asked.flowing = m.flowing;
+  asked.path = m.path;
+  asked.path_length = m.path_length;
+}
+
+// Asking further: the attempt is measured anew, the deadline stays. Who does not renew it is silent.
+void MeshState::pending_answer(uint32_t a, const Answer& m) {
+  counters.add(MeshCounter::pendings_received);
+  Ask& asked = asks[a];
+  if (asked.state != AskState::kWaiting) return;
+  const RoundTrip& rtt = links[asked.link].rtt;
+  asked.pending = true;
+  asked.until = now + core::from_us(m.next_by_us) + (rtt.p99() - rtt.smoothed()) + kPendingSlack;
+  attempt_logs[asked.track].pending(asked.track_id, links[asked.link].node);
+}
+
+// Why this OK cannot be taken; OK: it can.
+Outcome MeshState::fence(uint32_t t, const Answer& m) const {
+  if (config.rules.loop_check && contains(m.nodes(), config.id)) return Outcome::loop;
+  if (config.rules.epochs && m.generation < newest_announced(t)) return Outcome::stale_epoch;
+  const Track& track = tracks[t];
+  // Behind a feed only the same publication will do: the hosts know its descriptor.
+  if (track.feed_state != FeedState::kNone && m.generation != track.generation) return Outcome::stale_epoch;
+  return Outcome::ok;
+}
+
+// An OK that is not wanted: for the search it is a no, and the peer is told.
+void MeshState::refuse_answer(uint32_t a, Outcome outcome) {
+  Ask& asked = asks[a];
+  asked.state = AskState::kNegative;
+  asked.outcome = outcome;
+  release_ask(a);
+}
+
+// The answer to a request that was asked again in a new session, or news about what is being sent. The same
+// publication as before goes on without a gap.
+void MeshState::ok_again(uint32_t a, const Answer& m) {
+  Ask& asked = asks[a];
+  Track& track = tracks[asked.track];
+  const bool ok = m.outcome == Outcome::ok;
+  const bool looped = ok && config.rules.loop_check && contains(m.nodes(), config.id);
+  if (!ok || looped || m.generation != asked.generation) {
+    if (!ok) unlink_ask(a);  // it does not know of us: nothing to release
+    if (looped) counters.add(MeshCounter::feeds_looped);
+    const bool is_gone = ok || m.outcome == Outcome::not_here || m.outcome == Outcome::stale_epoch;
+    return over(a, looped ? Outcome::loop : is_gone ? Outcome::gone : m.outcome, m.node);
+  }
+  const bool relabelled = m.feedback_label != asked.feedback_label || m.core != asked.feedback_core;
+  take_details(asked, m);
+  if (a == track.feed) feed_changed(asked.track, relabelled);
+}
+
+// What answered OK does so no longer.
+void MeshState::over(uint32_t a, Outcome reason, core::NodeId moved_to) {
+  Ask& asked = asks[a];
+  Track& track = tracks[asked.track];
+  mark(asked.track);
+  if (a == track.feed) {
+    track.feed_over = true;
+    track.ended = reason;
+    track.ended_by = moved_to;
+    return;
+  }
+  // Said yes and no in one breath, or before it was its turn.
+  if (a == track.winner) track.winner = kNil;
+  refuse_answer(a, reason);
+}
+
+void MeshState::on_ended(Link& l, const Ended& m) {
+  const uint32_t a = find_ask_by_id(l, m.request_id);
+  if (a == kNil || asks[a].track == kNil || asks[a].state != AskState::kOk || asks[a].label != m.label)
+    return;
+  unlink_ask(a);
+  over(a, m.reason, {});
+}
+
+// ---- no
+
+void MeshState::negative_answer(uint32_t a, const Answer& m) {
+  Ask& asked = asks[a];
+  Track& track = tracks[asked.track];
+  asked.pending = false;
+  asked.queued = false;
+  if (m.outcome == Outcome::busy) {
+    // Half as much again at most, so that those who were refused together do not come back together.
+    const uint64_t wait_us = m.retry_after_us + rng.below(m.retry_after_us / 2 + uint64_t{1});
+    if (later(a, core::from_us(static_cast<int64_t>(wait_us)))) return;
+  }
+  // It has not yet heard what we have: the same request again, soon.
+  if (m.outcome == Outcome::future_epoch && asked.tries < kMaxLater && later(a, kBehind)) {
+    ++asked.tries;
+    return;
+  }
+  const uint32_t loc = find_location(asked.track, asked.link);
+  if (m.outcome == Outcome::stale_epoch && m.generation != 0 && track.redirects < kMaxRedirects) {
+    // We had not yet heard what it has: the same request again, with what it says.
+    ++track.redirects;
+    counters.add(MeshCounter::redirects_followed);
+    asked.believed = m.generation;
+    return ask_again(a);
+  }
+  asked.state = AskState::kNegative;
+  asked.outcome = m.outcome;
+  unlink_ask(a);
+  // The newest publisher knows. So does a node that only a hint names, once every peer has announced all it
+  // has: whoever else had the track would have said so.
+  const bool hinted = loc != kNil && locations[loc].hint;
+  asked.authoritative = m.authoritative && asked.hop_limit == 0 &&
+                        (asked.named || (hinted && config.full_mesh && all_views_complete()));
+  if (m.outcome == Outcome::moved || m.outcome == Outcome::draining) follow(a, m);
+  const bool elsewhere = m.outcome == Outcome::not_here || m.outcome == Outcome::gone ||
+                         (m.outcome == Outcome::moved && asked.hop_limit == 0);
+  if (elsewhere && hinted) drop_location(loc);
+}
+
+// It is to be asked again after a while. False: the deadline is sooner.
+bool MeshState::later(uint32_t a, Nanos wait) {
+  Ask& asked = asks[a];
+  if (now + wait >= tracks[asked.track].search_deadline) return false;
+  asked.state = AskState::kBusy;
+  asked.until = now + wait;
+  return true;
+}
+
+// Somebody else has it, or takes over: a candidate of this search.
+void MeshState::follow(uint32_t a, const Answer& m) {
+  Ask& asked = asks[a];
+  Track& track = tracks[asked.track];
+  if (m.node == config.id || m.node.value == 0) return;
+  asked.moved_to = m.node;
+  const Link* l = find_link(m.node);
+  if (l == nullptr || track.redirects >= kMaxRedirects || find_ask(asked.track, l->id) != kNil) return;
+  if (!tell_location(asked.track, l->id, m.generation)) return;
+  ++track.redirects;
+  counters.add(MeshCounter::redirects_followed);
+}
+
+}  // namespace trunkline::relay::mesh

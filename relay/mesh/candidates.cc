@@ -1,0 +1,335 @@
+// Whom a search asks, and in what order.
+//
+//   1  whom the locations name, the newest epoch first, one after the other: a second attempt fits
+//   2  everybody else, at once, nearest first
+//   3  of those who said MOVED to a node that cannot be asked from here, the nearest: it is to ask for us
+//   4  whoever said yes and was ejected for its outcomes: it is asked with everybody, its yes waits
+//
+// advance() is a function of what is known now. It keeps no position: who was asked and what they said stands
+// in the asks, and each call goes through them from the start (at most 4 + 32).
+//
+// Nobody who may have to wait for others is waited for by somebody whom it may wait for: a request with hop
+// limit h only ever waits for requests with smaller limits, so no ring of nodes can wait for itself.
+#include <algorithm>
+#include <utility>
+
+#include "relay/mesh/mesh_state.h"
+
+namespace trunkline::relay::mesh {
+
+namespace {
+
+constexpr uint32_t kMaxEveryone = 32;  // peers asked at once
+constexpr uint32_t kMaxRequests = 8;   // per search, of named candidates and repetitions
+constexpr uint8_t kMaxTries = 2;       // attempts with one named candidate before everybody is asked
+constexpr uint8_t kMaxRelays = 3;      // peers asked to ask for us, per search
+constexpr uint8_t kHopLimit = 2;       // how many more nodes a peer may ask for us, one after the other
+constexpr Nanos kShortestAttempt = core::from_ms(15);
+constexpr Nanos kAttemptSlack = core::from_ms(10);
+
+}  // namespace
+
+void MeshState::advance(uint32_t t) {
+  blame_the_silent(t);
+  if (ask_named(t)) return;
+  Track& track = tracks[t];
+  if (track.phase != Phase::kSearching) return;  // it ended on the way
+  if (denied_by_all_named(t)) return conclude(t, verdict_of(t));
+  ask_everyone(t);
+  if (track.phase != Phase::kSearching || ask_relay(t)) return;
+  // Wait as long as somebody may still say yes. One whose link went down after it was asked may come back.
+  bool waiting = false, in_time = false;
+  for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
+    const bool open = asks[a].state == AskState::kWaiting || asks[a].state == AskState::kBusy;
+    waiting = waiting || open;
+    in_time = in_time || (open && !overdue(asks[a]));
+  }
+  if (in_time || take_reserve(t) || waiting) return;
+  if (track.phase == Phase::kSearching) conclude(t, verdict_of(t));
+}
+
+bool MeshState::overdue(const Ask& asked) const {
+  return config.rules.deadlines && now >= asked.until;
+}
+
+// An attempt whose time is over speaks against the peer, once.
+void MeshState::blame_the_silent(uint32_t t) {
+  for (uint32_t a = tracks[t].asks.first; a != kNil; a = asks[a].of_track.next) {
+    Ask& asked = asks[a];
+    if (asked.state != AskState::kWaiting || asked.queued || asked.blamed || !overdue(asked)) continue;
+    asked.blamed = true;
+    Link& l = links[asked.link];
+    if (l.alive && l.health.silent()) eject(l, "its answers do not come");
+  }
+}
+
+// A peer that is up and of no use. Never more than a third of all: then the fault is rather here.
+void MeshState::eject(Link& l, const char* why) {
+  if (!config.rules.ejection) return;
+  if (!l.health.ejected()) {
+    uint32_t ejected = 0;
+    for (const Link& other : links) ejected += other.health.ejected() ? 1 : 0;
+    if ((ejected + 1) * 3 > links.size()) return counters.add(MeshCounter::ejections_capped);
+    counters.add(MeshCounter::peers_ejected);
+    log(LogLevel::kWarn, "node %llu is asked last from now on: %s",
+        static_cast<unsigned long long>(l.node.value), why);
+  }
+  l.health.eject(now);
+}
+
+void MeshState::returned(Link& l) {
+  counters.add(MeshCounter::peers_returned);
+  log(LogLevel::kInfo, "node %llu is asked like the others again",
+      static_cast<unsigned long long>(l.node.value));
+}
+
+// Ejected peers are not asked first, but with everybody; half open, one search may try.
+bool MeshState::shunned(const Link& l) const {
+  return l.health.ejected() && !l.health.may_probe(now);
+}
+
+bool MeshState::feeds(const Track& track, LinkId link) const {
+  return track.feed_state != FeedState::kNone && asks[track.feed].link == link;
+}
+
+bool MeshState::all_views_complete() const {
+  for (const Link& l : links) {
+    if (l.can_ask() && !l.view_complete) return false;
+  }
+  return true;
+}
+
+// Nobody is named any more, and one who was has said no with authority: there is nobody left to know better.
+// Only where every node is a peer: elsewhere a peer of a peer may have it.
+bool MeshState::denied_by_all_named(uint32_t t) const {
+  if (!config.full_mesh) return false;
+  std::array<uint32_t, kMaxLocations> order;
+  return candidates(t, order) == 0 && verdict_of(t).authoritative;
+}
+
+// Asks the next candidate that is named, if its turn has come. True: there is one to wait for.
+bool MeshState::ask_named(uint32_t t) {
+  Track& track = tracks[t];
+  std::array<uint32_t, kMaxLocations> order;
+  const uint32_t n = candidates(t, order);
+  uint32_t silent = kNil;  // asked, its time is over, and it could be asked again
+  bool later = false;      // one is busy, and will be asked again
+  for (uint32_t i = 0; i < n; ++i) {
+    const Location& location = locations[order[i]];
+    Link& l = links[location.link];
+    if (feeds(track, l.id)) continue;
+    const uint32_t a = find_ask(t, location.link);
+    if (a == kNil) {
+      if (!l.can_ask() || track.asked >= kMaxRequests || shunned(l)) continue;
+      if (ask(t, l, !location.hint)) return true;
+      if (track.phase != Phase::kSearching) return false;
+      continue;
+    }
+    Ask& asked = asks[a];
+    if (asked.state == AskState::kNegative) {
+      // The word of the newest publisher ends the search, unless another claims to be as new.
+      const bool newest = i == 0 && !location.hint;
+      const bool alone = n == 1 || locations[order[1]].generation < location.generation;
+      if (newest && alone && asked.authoritative) {
+        conclude(t, {asked.outcome, true, asked.link});
+        return false;
+      }
+      continue;
+    }
+    if (asked.state == AskState::kBusy) {
+      retry_busy(a);
+      later = true;
+      continue;
+    }
+    if (asked.state == AskState::kOk || !l.can_ask()) continue;
+    if (!overdue(asked)) return true;
+    if (asked.queued) continue;  // the stream is full: others may be faster
+    const bool worth_it = asked.tries + 1 < kMaxTries && track.asked < kMaxRequests;
+    if (worth_it && (silent == kNil || asked.until < asks[silent].until)) silent = a;
+  }
+  if (silent == kNil || !may_repeat()) return later;
+  ++asks[silent].tries;
+  ask_again(silent);
+  return true;
+}
+
+// Everybody who is there and has not been asked, the nearest first.
+void MeshState::ask_everyone(uint32_t t) {
+  Track& track = tracks[t];
+  track.everyone = true;
+  while (track.asks.size < kMaxEveryone) {
+    Link* nearest = nullptr;
+    for (Link& l : links) {
+      if (!l.can_ask() || feeds(track, l.id) || find_ask(t, l.id) != kNil) continue;
+      if (nearest == nullptr || l.rtt.smoothed() < nearest->rtt.smoothed()) nearest = &l;
+    }
+    if (nearest == nullptr || !ask(t, *nearest, false)) break;
+  }
+  for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
+    if (asks[a].state == AskState::kBusy) retry_busy(a);
+  }
+}
+
+// It asked to be asked later, and now it is.
+void MeshState::retry_busy(uint32_t a) {
+  Ask& asked = asks[a];
+  if (now < asked.until || !links[asked.link].can_ask()) return;
+  if (may_repeat()) return ask_again(a);
+  asked.until = now + kShortestAttempt;
+}
+
+// How many more nodes a peer that we ask may ask: fewer than whoever waits for us allowed us. Our own waiters
+// come first: peers that may not wait for so long a search try again.
+uint8_t MeshState::relay_hops(const Track& track) const {
+  uint8_t hops = kHopLimit;
+  if (track.pending > 0) return hops;
+  for (uint32_t s = track.serves.first; s != kNil; s = serves[s].of_track.next) {
+    if (serves[s].state != ServeState::kWaiting) continue;
+    hops = std::min(hops, static_cast<uint8_t>(serves[s].hop_limit - 1));
+  }
+  return hops;
+}
+
+// Somebody knows where it is, and we have no way there. True: one asks for us, and has time left.
+bool MeshState::ask_relay(uint32_t t) {
+  Track& track = tracks[t];
+  const uint8_t hops = relay_hops(track);
+  if (hops == 0) return false;
+  uint32_t nearest = kNil;
+  for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
+    const Ask& asked = asks[a];
+    const Link& l = links[asked.link];
+    if (asked.hop_limit > 0) {
+      const bool open = asked.state == AskState::kWaiting || asked.state == AskState::kBusy;
+      if (open && !overdue(asked)) return true;
+      continue;
+    }
+    if (asked.state != AskState::kNegative || asked.outcome != Outcome::moved || !l.can_ask()) continue;
+    const Link* there = std::as_const(*this).find_link(asked.moved_to);
+    if (!leads_elsewhere(asked) && (there == nullptr || !feeds(track, there->id))) continue;
+    if (nearest == kNil || l.rtt.smoothed() < links[asks[nearest].link].rtt.smoothed()) nearest = a;
+  }
+  if (nearest == kNil || track.relays >= kMaxRelays) return false;
+  for (uint32_t s = track.serves.first, next = kNil; s != kNil; s = next) {
+    next = serves[s].of_track.next;
+    if (serves[s].state == ServeState::kWaiting && serves[s].hop_limit <= hops) deny(s, {Outcome::busy});
+  }
+  ++track.relays;
+  counters.add(MeshCounter::relays_asked);
+  asks[nearest].hop_limit = hops;
+  asks[nearest].tries = 0;
+  asks[nearest].blamed = false;
+  ask_again(nearest);
+  return true;
+}
+
+// Nobody better says yes: then one whom its outcomes speak against. True: there is one.
+bool MeshState::take_reserve(uint32_t t) {
+  const uint32_t reserve = find_reserve(t);
+  if (reserve == kNil) return false;
+  tracks[t].winner = reserve;
+  mark(t);
+  return true;
+}
+
+uint32_t MeshState::find_reserve(uint32_t t) const {
+  uint32_t a = tracks[t].asks.first;
+  while (a != kNil && asks[a].state != AskState::kOk) a = asks[a].of_track.next;
+  return a;
+}
+
+// ---- one request
+
+Nanos MeshState::attempt_time(const Track& track, const Link& l) const {
+  const Nanos left = track.search_deadline - now;
+  const Nanos fair = std::min(l.rtt.p99() * 2 + kAttemptSlack, left / 2);
+  return std::min(left, std::max(kShortestAttempt, fair));
+}
+
+// False: it could not be asked; if nobody can be, the search has ended.
+bool MeshState::ask(uint32_t t, Link& l, bool named) {
+  Track& track = tracks[t];
+  if (!track.flow.open()) track.flow = labels.allocate(now, {Labels::Owner::kTrack, t});
+  const uint32_t a = track.flow.open() ? asks.allocate() : kNil;
+  if (a == kNil) {
+    if (!track.flow.open()) counters.add(MeshCounter::labels_resting);
+    if (track.asks.empty()) conclude(t, {Outcome::local_limit, false, kNoLink});
+    return false;
+  }
+  Ask& asked = asks[a];
+  asked.id = (++ask_serial << 24) | a;
+  asked.track = t;
+  asked.track_id = track.id;
+  asked.link = l.id;
+  asked.named = named;
+  asked.probe = l.health.may_probe(now);
+  if (asked.probe) l.health.probe(now);
+  asked.label = track.flow.label;
+  asked.core = track.flow.core;
+  List<&Ask::of_track>::push_back(asks, track.asks, a);
+  retry_budget.first();
+  queue_ask(a);
+  ++track.asked;
+  return true;
+}
+
+void MeshState::ask_again(uint32_t a) {
+  Ask& asked = asks[a];
+  unlink_ask(a);
+  asked.state = AskState::kWaiting;
+  asked.pending = false;
+  queue_ask(a);
+  ++tracks[asked.track].asked;
+}
+
+bool MeshState::may_repeat() {
+  if (config.rules.retry_budget && !retry_budget.take(now)) {
+    counters.add(MeshCounter::retries_refused);
+    return false;
+  }
+  counters.add(MeshCounter::retries);
+  return true;
+}
+
+// Among those that wait for room in the stream, the most urgent first. The look back is bounded; acquires
+// come in the order of their deadlines or nearly so. The attempt's time begins when it is sent (pump_asks);
+// until then it has half of what is left.
+void MeshState::queue_ask(uint32_t a) {
+  constexpr uint32_t kLookBack = 16;
+  Ask& asked = asks[a];
+  Link& l = links[asked.link];
+  const Nanos deadline = tracks[asked.track].search_deadline;
+  asked.queued = true;
+  asked.until = now + (deadline - now) / 2;
+  uint32_t before = kNil;
+  uint32_t at = l.next_ask == kNil ? kNil : l.asks.last;
+  for (uint32_t looked = 0; at != kNil && looked < kLookBack; ++looked) {
+    if (asks[at].track == kNil || tracks[asks[at].track].search_deadline <= deadline) break;
+    before = at;
+    if (at == l.next_ask) break;
+    at = asks[at].of_link.prev;
+  }
+  if (before == kNil) {
+    List<&Ask::of_link>::push_back(asks, l.asks, a);
+    if (l.next_ask == kNil) l.next_ask = a;
+  } else {
+    List<&Ask::of_link>::insert_before(asks, l.asks, a, before);
+    if (l.next_ask == before) l.next_ask = a;
+  }
+}
+
+uint32_t MeshState::find_ask(uint32_t t, LinkId link) const {
+  uint32_t a = tracks[t].asks.first;
+  while (a != kNil && asks[a].link != link) a = asks[a].of_track.next;
+  return a;
+}
+
+// The generation that a request names: what a peer said that it is, or the newest that is announced. Who has
+// an older one is not to pretend that it is this.
+uint64_t MeshState::believed_generation(const Ask& asked) const {
+  if (!config.rules.epochs) return 0;
+  if (asked.state == AskState::kOk) return asked.generation;
+  return std::max(asked.believed, newest_announced(asked.track));
+}
+
+}  // namespace trunkline::relay::mesh
