@@ -30,7 +30,7 @@ void LaneWriter::set_endpoint(uint16_t family, uint16_t endpoint) noexcept {
 }
 
 LaneWriter::Stream& LaneWriter::stream(LinkId link, CoreId remote, StreamKind kind) noexcept {
-  Stream& s = streams_[link * kStreamsPerLink + remote.value * 2u + static_cast<uint32_t>(kind)];
+  Stream& s = streams_[index(link, remote.value, kind)];
   if (s.buffer == nullptr) {
     s.link = link;
     s.remote_core = remote.value;
@@ -60,8 +60,7 @@ DropReason LaneWriter::make_room(Stream& s, uint32_t need, TrafficClass traffic_
     s.since = now;
     if (!s.listed) {
       s.listed = true;
-      active_[active_count_++] =
-          s.link * kStreamsPerLink + s.remote_core * 2u + static_cast<uint32_t>(s.kind);
+      active_[active_count_++] = static_cast<uint32_t>(index(s.link, s.remote_core, s.kind));
     }
   }
   s.open = kHeaderBytes;

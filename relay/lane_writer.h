@@ -106,6 +106,10 @@ class LaneWriter {
 
  private:
   static constexpr uint32_t kStreamsPerLink = core::kMaxCores * 2;
+  // By lane first: the streams in use, of a core or two of each peer, lie side by side.
+  size_t index(LinkId link, uint8_t remote, StreamKind kind) const noexcept {
+    return (remote * 2u + static_cast<uint32_t>(kind)) * size_t{sessions_.links()} + link;
+  }
 
   DropReason make_room(Stream& stream, uint32_t need, TrafficClass traffic_class, Nanos now) noexcept;
   void close_datagram(Stream& stream, Nanos now) noexcept;

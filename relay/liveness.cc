@@ -23,31 +23,33 @@ Liveness::Liveness(const NodeConfig& config, CoreId core, SessionTable& sessions
       lanes_(lanes),
       events_(events),
       accounting_(accounting),
-      links_(sessions.links()),
+      intervals_(sessions.links()),
+      due_(sessions.links()),
+      lanes_of_(size_t{sessions.links()} * core::kMaxCores),
       reports_(sessions.slots(), Contents::kUnwritten) {}
 
 bool Liveness::set_pace(const LinkPace& pace) noexcept {
-  if (pace.link >= links_.size() || pace.heartbeat_interval.ns <= 0) return false;
-  links_[pace.link].interval = pace.heartbeat_interval;
+  if (pace.link >= due_.size() || pace.heartbeat_interval.ns <= 0) return false;
+  intervals_[pace.link] = pace.heartbeat_interval;
   restart(pace.link);
   return true;
 }
 
 void Liveness::lane_used(LinkId link, uint8_t remote_core) noexcept {
-  if (link >= links_.size() || links_[link].uses[remote_core]++ > 0) return;
+  if (link >= due_.size() || lane(link, remote_core).uses++ > 0) return;
   if (core_.value == 0 && remote_core == 0) return;  // beats anyway
-  links_[link].next[remote_core] = {};
-  heartbeats_at_ = {};
+  lane(link, remote_core).next = {};
+  due_[link] = heartbeats_at_ = {};
 }
 
 void Liveness::lane_unused(LinkId link, uint8_t remote_core) noexcept {
-  if (link < links_.size() && links_[link].uses[remote_core] > 0) --links_[link].uses[remote_core];
+  if (link < due_.size() && lane(link, remote_core).uses > 0) --lane(link, remote_core).uses;
 }
 
 void Liveness::restart(LinkId link) noexcept {
-  if (link >= links_.size()) return;
-  links_[link].next = {};
-  heartbeats_at_ = {};
+  if (link >= due_.size()) return;
+  for (uint8_t remote = 0; remote < core::kMaxCores; ++remote) lane(link, remote).next = {};
+  due_[link] = heartbeats_at_ = {};
 }
 
 void Liveness::forget(uint32_t slot) noexcept {
@@ -80,21 +82,29 @@ bool Liveness::take_heartbeat(Session& session, uint8_t lane, const uint8_t* pay
 void Liveness::send_due(Nanos now) noexcept {
   if (now < heartbeats_at_) return;
   heartbeats_at_ = core::kNever;
-  for (uint32_t link = 0; link < links_.size(); ++link) {
-    Session* session = sessions_.active(static_cast<LinkId>(link));
-    if (session == nullptr) continue;
-    LinkState& state = links_[link];
-    const Nanos interval = state.interval.ns > 0 ? state.interval : default_interval_;
-    for (uint8_t remote = 0; remote < session->peer_cores; ++remote) {
-      const bool in_use = state.uses[remote] > 0 || (core_.value == 0 && remote == 0);
-      if (!in_use) continue;
-      if (now >= state.next[remote]) {
-        send(static_cast<LinkId>(link), remote, *session, now);
-        state.next[remote] = now + interval;
-      }
-      heartbeats_at_ = std::min(heartbeats_at_, state.next[remote]);
-    }
+  for (uint32_t link = 0; link < due_.size(); ++link) {
+    if (due_[link] <= now + default_interval_ / kEarly) due_[link] = beat(static_cast<LinkId>(link), now);
+    heartbeats_at_ = std::min(heartbeats_at_, due_[link]);
   }
+}
+
+// Sends what is due on one link, or nearly; returns when the next is. kNever: it has no session to send with.
+Nanos Liveness::beat(LinkId link, Nanos now) noexcept {
+  Session* session = sessions_.active(link);
+  if (session == nullptr) return core::kNever;
+  const Nanos interval = intervals_[link].ns > 0 ? intervals_[link] : default_interval_;
+  Nanos earliest = core::kNever;
+  for (uint8_t remote = 0; remote < session->peer_cores; ++remote) {
+    Lane& l = lane(link, remote);
+    const bool in_use = l.uses > 0 || (core_.value == 0 && remote == 0);
+    if (!in_use) continue;
+    if (now >= l.next - interval / kEarly) {
+      send(link, remote, *session, now);
+      l.next = now + interval;
+    }
+    earliest = std::min(earliest, l.next);
+  }
+  return earliest;
 }
 
 void Liveness::send(LinkId link, uint8_t remote_core, Session& session, Nanos now) noexcept {
@@ -134,7 +144,13 @@ void Liveness::report_due(Nanos now) noexcept {
 // True when there is nothing left to say.
 bool Liveness::report(Session& session, Nanos now) noexcept {
   if (now < report_at(session)) return false;
-  CoreEvent event;
+  const std::span<CoreEvent> slot = events_.claim(1);
+  if (slot.empty()) {
+    accounting_.count(CoreCounter::events_retried);
+    return false;
+  }
+  // In place, and only what evidence is made of: it is by far the most frequent event.
+  CoreEvent& event = slot[0];
   event.kind = CoreEventKind::kEvidence;
   event.core = core_;
   event.slot = session.slot;
@@ -142,10 +158,7 @@ bool Liveness::report(Session& session, Nanos now) noexcept {
   event.heard = session.last_heard;
   event.rtt_us = session.rtt_sample_us;
   event.peer_heard_age_us = session.peer_heard_age_us;
-  if (!events_.try_push(event)) {
-    accounting_.count(CoreCounter::events_retried);
-    return false;
-  }
+  events_.commit(1);
   session.report_due = false;
   session.reported = true;
   session.last_report = now;

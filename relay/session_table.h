@@ -87,7 +87,7 @@ class SessionTable {
   Session& at(uint32_t slot) noexcept { return sessions_[slot]; }
   // Contract: lane < kMaxCores.
   LaneReplayWindow& window(const Session& session, uint8_t lane) noexcept {
-    return windows_[session.slot * core::kMaxCores + lane];
+    return windows_[lane * sessions_.size() + session.slot];  // those in use lie side by side
   }
 
   uint32_t slots() const noexcept { return static_cast<uint32_t>(sessions_.size()); }

@@ -85,8 +85,6 @@ struct Link {
   uint32_t sends = 0;          // of this exchange's msg1
   uint64_t peer_msg1 = 0;      // hash of the msg1 that `message` answers: a repetition gets the same answer
   bool answer_proven = false;  // the peer has used it
-  uint16_t message_length = 0;
-  std::array<uint8_t, kMaxFrameBytes> message{};  // the datagram to repeat: msg1 or msg2
   Session sessions[2];
   int8_t active = -1;  // sessions[active] is sent with
   int8_t made = -1;    // sessions[made] waits for proof
@@ -95,7 +93,6 @@ struct Link {
   uint8_t made_cores = 0;
   bool incompatible = false;
   Outcome incompatible_outcome = Outcome::config_mismatch;
-  std::array<char, 192> text{};
 
   // ---- liveness (liveness.cc)
   bool alive = false;
@@ -115,24 +112,29 @@ struct Link {
   // ---- control (pump.cc)
   explicit Link(uint32_t window) : stream(window) {}
   ControlStream stream;
-  Nanos flushed_at{};               // when it was last flushed
-  uint32_t session = 0;             // counts activations
-  uint32_t view = 0;                // counts streams of the peer; what it says is stamped with it
-  uint32_t view_valid = 0;          // what is stamped lower is no longer true
-  bool view_complete = false;       // the peer has announced all it has since its stream began
-  ListHead asks;                    // requests to this peer, in the order of sending; unsent ones last
-  uint32_t next_ask = kNil;         // the first one not sent in this session
-  ListHead releases;                // asks to be released
-  ListHead serves;                  // this peer's requests that we serve, oldest view first
-  ListHead serve_work;              // serves with something to say or to do
-  ListHead locations;               // what it announced, oldest view first
-  ListHead hints;                   // locations that name it without its word
-  uint32_t next_change = kNil;      // the first publication it has not been told of
-  bool snapshot_due = false;        // SnapshotEnd is to be sent
-  std::array<uint64_t, 32> busy{};  // requests refused for want of a record: answered BUSY
+  Nanos flushed_at{};           // when it was last flushed
+  uint32_t session = 0;         // counts activations
+  uint32_t view = 0;            // counts streams of the peer; what it says is stamped with it
+  uint32_t view_valid = 0;      // what is stamped lower is no longer true
+  bool view_complete = false;   // the peer has announced all it has since its stream began
+  ListHead asks;                // requests to this peer, in the order of sending; unsent ones last
+  uint32_t next_ask = kNil;     // the first one not sent in this session
+  ListHead releases;            // asks to be released
+  ListHead serves;              // this peer's requests that we serve, oldest view first
+  ListHead serve_work;          // serves with something to say or to do
+  ListHead locations;           // what it announced, oldest view first
+  ListHead hints;               // locations that name it without its word
+  uint32_t next_change = kNil;  // the first publication it has not been told of
+  bool snapshot_due = false;    // SnapshotEnd is to be sent
   uint8_t busy_count = 0;
   uint32_t news_from = kNil;  // asks from here on are to be looked at again: the link's state changed
   uint32_t news_location = kNil, news_hint = kNil;
+
+  // ---- what is large and seldom looked at, apart from the rest
+  std::array<uint64_t, 32> busy{};  // requests refused for want of a record: answered BUSY
+  uint16_t message_length = 0;
+  std::array<uint8_t, kMaxFrameBytes> message{};  // the datagram to repeat: msg1 or msg2
+  std::array<char, 192> text{};                   // incompatible: why
 
   bool can_ask() const { return alive && !incompatible; }
 };
