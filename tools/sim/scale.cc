@@ -27,13 +27,9 @@ constexpr double kNear = 0.9, kSpoken = 0.8, kAbsent = 0.05;  // what is acquire
 constexpr uint32_t kPublishBatch = 64;                        // commands that a node is given at a time
 
 Options scale_base(const ScaleOptions& scale) {
-  Options options;
-  options.seed = scale.seed;
-  for (uint32_t node = 0; node < scale.nodes; ++node)
-    options.nodes.push_back(static_cast<Region>(node % kRegions));
-  options.links = LinkSet(scale.nodes);  // Scale::configure knows who is peered with whom
-  options.builds.resize(scale.nodes);
-  options.small.resize(scale.nodes);
+  std::vector<Region> regions;
+  for (uint32_t node = 0; node < scale.nodes; ++node) regions.push_back(static_cast<Region>(node % kRegions));
+  Options options = plain_options(scale.seed, std::move(regions));
   options.path.loss = kLoss;
   return options;
 }
