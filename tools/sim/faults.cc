@@ -1,5 +1,5 @@
 // How each class of fault is drawn. Every class has a stream of its own, so that leaving one out leaves the
-// others as they were.
+// others as they were. One draw per full expression: the order of arguments is the compiler's choice.
 #include "tools/sim/faults.h"
 
 #include <algorithm>
@@ -180,15 +180,19 @@ class Schedule {
   void crashes() {
     if (!options_.has(Fault::crash)) return;
     core::Rng rng = stream_of("fault.crash");
-    for (int64_t left = between(rng, 1, 2); left > 0; --left)
-      down_and_up(rng, node(rng), moment(rng), FaultStep::kRestart);
+    for (int64_t left = between(rng, 1, 2); left > 0; --left) {
+      const NodeIndex a = node(rng);
+      down_and_up(rng, a, moment(rng), FaultStep::kRestart);
+    }
   }
 
   void clones() {
     if (!options_.has(Fault::clone)) return;
     core::Rng rng = stream_of("fault.clone");
-    for (int64_t left = between(rng, 1, 2); left > 0; --left)
-      down_and_up(rng, node(rng), moment(rng), FaultStep::kRestore);
+    for (int64_t left = between(rng, 1, 2); left > 0; --left) {
+      const NodeIndex a = node(rng);
+      down_and_up(rng, a, moment(rng), FaultStep::kRestore);
+    }
   }
 
   // A clock that is wrong harms nobody until it is read. So each step comes with a restart; and a later
@@ -231,8 +235,11 @@ class Schedule {
     }
     if (options_.has(Fault::stale)) {
       core::Rng rng = stream_of("fault.stale");
-      for (int64_t left = between(rng, 5, 40); left > 0; --left)
-        add(moment(rng), FaultStep::kStale, node(rng)).track = track(rng);
+      for (int64_t left = between(rng, 5, 40); left > 0; --left) {
+        const NodeIndex a = node(rng);
+        const uint32_t about = track(rng);
+        add(moment(rng), FaultStep::kStale, a).track = about;
+      }
     }
     if (!options_.has(Fault::split)) return;
     core::Rng rng = stream_of("fault.split");
@@ -272,8 +279,9 @@ class Schedule {
     for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
     const auto next = static_cast<uint8_t>((options_.builds[0].profile + 1 + rng.below(2)) % 3);
     const auto prefix = static_cast<size_t>(between(rng, 0, nodes_));
-    const Nanos step = core::from_ms(between(rng, 50, 1'000));
-    Nanos at = moment(rng);
+    // So that all of it fits the phase, there and back.
+    Nanos at{between(rng, begin_.ns, begin_.ns + (end_ - begin_).ns / 2)};
+    const Nanos step{between(rng, (end_ - begin_).ns / 200, (end_ - at).ns / (2 * nodes_ + 1))};
     for (size_t i = 0; i < prefix; ++i) deploy(rng, at += step, FaultStep::kRollOut, order[i], {next, false});
     if (rng.chance(0.5)) return;
     const auto back = static_cast<size_t>(between(rng, 0, static_cast<int64_t>(prefix)));

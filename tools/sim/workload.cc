@@ -234,7 +234,10 @@ void Workload::send_media(uint64_t handle) {
 void Workload::crashed(NodeIndex node) {
   for (Track& track : tracks_) {
     auto& live = track.live;
-    if (published_on(track, node)) track.former = node;
+    if (published_on(track, node)) {
+      track.former = node;
+      track.lost.push_back(node);
+    }
     live.erase(std::remove_if(live.begin(), live.end(),
                               [&](uint64_t h) { return fleet_.auditor.publication(h).node == node; }),
                live.end());
@@ -284,7 +287,7 @@ Workload::Demand Workload::demand(NodeIndex node, uint32_t track) const {
     beyond = true;
   }
   Demand d{Expect::kNotHere, 0, slowest + core::from_ms(2) + lied};
-  excuse_absent(node, tracks_[track].former, beyond, d);
+  excuse_absent(node, tracks_[track], beyond, d);
   return d;
 }
 
@@ -293,7 +296,7 @@ bool Workload::lies() const {
 }
 
 // What else may be said of a track that is not where this node can ask for it.
-void Workload::excuse_absent(NodeIndex node, std::optional<NodeIndex> former, bool beyond, Demand& d) const {
+void Workload::excuse_absent(NodeIndex node, const Track& track, bool beyond, Demand& d) const {
   using relay::Outcome;
   constexpr uint64_t kUnreachable =
       any_of({Outcome::unsupported, Outcome::config_mismatch, Outcome::link_down});
@@ -308,10 +311,11 @@ void Workload::excuse_absent(NodeIndex node, std::optional<NodeIndex> former, bo
     d.within = {};
   }
   // Somebody who cannot be asked is, or was, named: the outcome says why it is not to be had there.
-  if (!anybody || (!all && (lies() || former.has_value()))) d.also |= kUnreachable;
+  if (!anybody || (!all && (lies() || track.former.has_value()))) d.also |= kUnreachable;
   // What it was fed with before its publisher went for good, or came back as a build that it refuses, is only
   // given up with the lease.
-  if (former && fleet_.meeting(node, *former) != Meeting::kUp) d.also |= any_of({Outcome::ok});
+  const auto unseen = [&](NodeIndex publisher) { return fleet_.meeting(node, publisher) != Meeting::kUp; };
+  if (std::any_of(track.lost.begin(), track.lost.end(), unseen)) d.also |= any_of({Outcome::ok});
   if (!beyond) return;
   // Somebody in between may relay it. Or not: then there is an answer all the same, and no silence.
   d.also |= kUnreachable | any_of({Outcome::ok, Outcome::moved, Outcome::unauthorized, Outcome::draining,

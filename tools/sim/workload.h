@@ -45,6 +45,7 @@ class Workload {
     bool absent = false;           // never published
     std::vector<uint64_t> live{};  // handles of publications, the newest last
     std::optional<NodeIndex> former{};
+    std::vector<NodeIndex> lost{};  // who went down while it published it
   };
   // What is to happen later: kWorkload events with arg >= kLater.
   struct Later {
@@ -73,7 +74,7 @@ class Workload {
   void release(uint64_t handle);
   void acquire_again(uint64_t handle);
   Demand demand(NodeIndex node, uint32_t track) const;
-  void excuse_absent(NodeIndex node, std::optional<NodeIndex> former, bool beyond, Demand& demand) const;
+  void excuse_absent(NodeIndex node, const Track& track, bool beyond, Demand& demand) const;
   bool lies() const;
   bool is_live(uint64_t handle) const;
   bool serves(NodeIndex node, NodeIndex peer) const;
