@@ -64,7 +64,7 @@ Reason unreachable(const PeerView& peer) {
 Reason unanswered(const Explanation& e, const Attempt& attempt) {
   const PeerView* peer = find_peer(e, attempt.node);
   if (peer != nullptr && peer->link.state != LinkState::kUp) return unreachable(*peer);
-  if (peer != nullptr && peer->ejected) return {Cause::ejected, attempt.node, Outcome::no_reply};
+  if (peer != nullptr && peer->link.ejected) return {Cause::ejected, attempt.node, Outcome::no_reply};
   if (is_wanted(e) && attempt.pending) return {Cause::pending, attempt.node, Outcome::ok};
   if (is_wanted(e) && !overdue(e, attempt)) return {Cause::asking, attempt.node, Outcome::ok};
   return {Cause::silent, attempt.node, Outcome::no_reply};
@@ -82,7 +82,7 @@ Reason of_named(const Explanation& e, const PeerView& peer) {
     return unreachable(peer);
   }
   const Attempt* attempt = find_attempt(e, node);
-  if (peer.ejected) {
+  if (peer.link.ejected) {
     const bool answered = attempt != nullptr && attempt->answered;
     return {Cause::ejected, node, answered ? attempt->outcome : Outcome::no_reply};
   }

@@ -30,10 +30,9 @@ struct PeerView {
   std::array<char, 33> name{};  // of the configuration
   Nanos heard{-1};              // its newest authenticated packet; < 0: none yet
   bool deaf = false;            // it is heard, and says that it does not hear this node
-  bool ejected = false;         // it failed too often: asked last, until a probe succeeds
-  Nanos probe_at{};             // ejected: when it is asked again on trial
   bool located = false;         // it is said to have the track
   bool hint = false;            // ... by configuration or host, not by itself
+  bool told = false;            // ... by another peer (MOVED)
   uint64_t generation = 0;      // located: of what it announced
   uint64_t incarnation = 0;     // located: of itself, when it announced
 };
@@ -72,11 +71,13 @@ struct Explanation {
   bool publisher_sends = false;  // kLive: its data core sees packets
   UdpAddress tap{};              // of an ingest tap; family 0: none
   uint32_t served = 0;           // peers that get it from here
+  uint32_t asking_for = 0;       // peers on whose behalf this node asks further
 
   SearchState search = SearchState::kQuiet;
   uint32_t waiters = 0, waiting = 0, fed = 0;  // local subscribers; without an outcome; with an output
   Nanos deadline{};                            // kSearching, kRendezvous: the latest waiter's
   core::NodeId feed{};                         // kWatching, kEstablished: the peer
+  bool replacing = false;                      // ... which is silent: another feed is looked for behind it
   bool said_flowing = false;                   // ... what it said when it answered OK
   uint32_t path_length = 0;                    // nodes from the publisher to `feed`; 0: not known
   std::array<core::NodeId, 8> path{};

@@ -73,7 +73,8 @@ std::string search_text(const Explanation& e) {
     case SearchState::kWatching:
       return "the first packet is awaited";
     case SearchState::kEstablished:
-      return "over: the track is fed";
+      return e.replacing ? "another feed is looked for, because this one is silent"
+                         : "over: the track is fed";
   }
   return "";
 }
@@ -99,7 +100,7 @@ std::string peer_text(const PeerView& peer, Nanos now) {
             duration_text(core::from_us(peer.link.rtt_p99_us)) + ")";
   text += peer.heard.ns < 0 ? ", never heard" : ", heard " + duration_text(now - peer.heard) + " ago";
   if (peer.deaf) text += ", does not hear this node";
-  if (peer.ejected) text += ", ejected";
+  if (peer.link.ejected) text += ", ejected";
   return text;
 }
 
@@ -114,9 +115,10 @@ void location_rows(Rows& rows, const Explanation& e) {
     if (!peer.located) continue;
     any = true;
     std::string text = node_text(peer.link.node);
-    text += peer.hint ? "  a hint of configuration or host"
-                      : "  announced, generation " + std::to_string(peer.generation) + ", incarnation " +
-                            std::to_string(peer.incarnation);
+    text += peer.told   ? "  as another peer says (MOVED)"
+            : peer.hint ? "  a hint of configuration or host"
+                        : "  announced, generation " + std::to_string(peer.generation) + ", incarnation " +
+                              std::to_string(peer.incarnation);
     rows.row("location", text);
   }
   if (!any) rows.row("location", "no peer is said to have it");
@@ -125,6 +127,8 @@ void location_rows(Rows& rows, const Explanation& e) {
 std::string feed_text(const Explanation& e) {
   std::string text = node_text(e.feed) + ", generation " + std::to_string(e.generation) +
                      (e.said_flowing ? ", said to flow" : ", said to be muted");
+  if (e.served > 0)
+    text += ", passed on to " + std::to_string(e.served) + (e.served == 1 ? " peer" : " peers");
   if (e.path_length == 0) return text;
   text += ", by way of";
   const uint32_t shown = std::min<uint32_t>(e.path_length, static_cast<uint32_t>(e.path.size()));
@@ -182,7 +186,7 @@ void write_peers(JsonWriter& json, const Explanation& e) {
         .number("rtt_us", peer.link.rtt_us)
         .signed_number("heard_us_ago", peer.heard.ns < 0 ? -1 : (e.now - peer.heard).us())
         .boolean("deaf", peer.deaf)
-        .boolean("ejected", peer.ejected)
+        .boolean("ejected", peer.link.ejected)
         .boolean("located", peer.located)
         .boolean("hint", peer.hint)
         .number("generation", peer.generation)
@@ -237,6 +241,8 @@ std::string explain_text(const Explanation& e, std::string_view name) {
   if (e.peers > e.peer_count)
     rows.row("links", std::to_string(e.peers_up) + " of " + std::to_string(e.peers) + " links are up in all");
   for (const Flight& flight : e.flights()) rows.row("acquires", flight_text(flight, e.now));
+  if (e.asking_for > 0)
+    rows.row("relaying", "this node asks further for " + std::to_string(e.asking_for) + " peers");
   if (e.draining.on) rows.row("draining", "this node answers new requests of peers with DRAINING");
   return out;
 }
@@ -255,6 +261,7 @@ std::string explain_json(const Explanation& e, std::string_view name) {
       .text("published", published_name(e.published))
       .number("generation", e.generation)
       .number("served", e.served)
+      .number("asking_for", e.asking_for)
       .text("search", search_name(e.search))
       .number("waiters", e.waiters)
       .number("waiting", e.waiting)

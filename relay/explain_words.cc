@@ -118,9 +118,9 @@ std::string ejected(const Explanation& e, const Reason& reason) {
            when_answered(e, reason.node);
   text += "; it is ejected";
   const PeerView* peer = find_peer(e, reason.node);
-  if (peer == nullptr || peer->probe_at == core::kNever) return text;
-  if (peer->probe_at <= e.now) return text + ", the next request is its probe";
-  return text + ", next probe in " + duration_text(peer->probe_at - e.now);
+  if (peer == nullptr || peer->link.probe_at == core::kNever) return text;
+  if (peer->link.probe_at <= e.now) return text + ", the next request is its probe";
+  return text + ", next probe in " + duration_text(peer->link.probe_at - e.now);
 }
 
 std::string asking(const Explanation& e, core::NodeId node) {

@@ -58,7 +58,9 @@ void MeshState::explain_track(uint32_t t, Explanation& e) const {
     e.publisher_sends = p.flowing;
     e.tap = p.address;
   }
-  e.served = track.serves.size;
+  e.asking_for = track.waiting_serves;
+  for (uint32_t s = track.serves.first; s != kNil; s = serves[s].of_track.next)
+    e.served += serves[s].has_output ? 1 : 0;
   e.waiters = track.waiters.size;
   e.waiting = track.pending;
   e.deadline = track.search_deadline;
@@ -78,6 +80,9 @@ void MeshState::explain_track(uint32_t t, Explanation& e) const {
     const Ask& feed = asks[track.feed];
     e.feed = links[feed.link].node;
     e.said_flowing = feed.flowing;
+    e.replacing = track.phase == Phase::kSearching;
+    e.path_length = track.path_length;
+    std::copy_n(track.path.begin(), std::min<size_t>(track.path_length, e.path.size()), e.path.begin());
     e.generation = track.generation;
   }
   const bool here = e.published == PublishedHere::kLive;
@@ -108,6 +113,7 @@ PeerView MeshState::view_of(const Link& l, uint32_t t) const {
   const Location& location = locations[loc];
   view.located = location.hint || location.view >= l.view_valid;
   view.hint = location.hint;
+  view.told = location.told;
   view.generation = location.generation;
   view.incarnation = location.incarnation;
   return view;

@@ -44,7 +44,7 @@ void AttemptLog::asked(const core::TrackId& track, core::NodeId node, uint8_t ho
     attempt->node = node;
     if (peers_asked_ < UINT16_MAX) ++peers_asked_;
   }
-  attempt->asked = now;
+  if (attempt->repeats == 0 || attempt->answered) attempt->asked = now;
   attempt->hop_limit = hop_limit;
   attempt->answered = attempt->pending = false;
 }

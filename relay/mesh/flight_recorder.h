@@ -24,7 +24,7 @@ using core::Nanos;
 // One peer that was asked for a track in one search, and what it said.
 struct Attempt {
   core::NodeId node{};
-  Nanos asked{};           // when the request was last sent
+  Nanos asked{};           // when; a repetition because no answer came does not change it
   Nanos answered_after{};  // from then to the answer, if there was one
   Outcome outcome = Outcome::ok;
   bool answered = false;  // `outcome` and `answered_after` are what it said

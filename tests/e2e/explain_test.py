@@ -93,7 +93,7 @@ def a_track_flows_is_muted_and_flows_again():
         check(acquire(here)[1]["outcome"] == "OK", "acquired")
         says("track 'room/cam' is muted: node 2 serves it and its publisher sends nothing", first_line(here))
         publisher.send()
-        says(r"track 'room/cam' flows from node 2( \(direct\))?, last packet [0-9.]+ ms ago", first_line(here))
+        says(r"track 'room/cam' flows from node 2 \(direct\), last packet [0-9.]+ ms ago", first_line(here))
         says("track 'room/cam' flows: it is published here, last packet [0-9.]+ ms ago", first_line(there))
         eventually_says(r"track 'room/cam' is muted: node 2 serves it and its publisher sends nothing "
                         r"\(no packet for [0-9.]+ s\)", here)
@@ -108,6 +108,23 @@ def a_refused_peer_is_named_with_the_setting():
         for node, peer, values in ((here, 2, "mine 'e2e', theirs 'staging'"), (there, 1, "mine 'staging', theirs 'e2e'")):
             eventually_says(f"track 'room/cam' does not flow: node {peer} refuses this node: "
                             f"wire.track_namespace: {values}", node)
+
+
+def an_absent_track_is_denied_by_all():
+    with lab.Lab() as bench:
+        here, _, _ = mesh(bench, 3)
+        check(acquire(here)[1]["outcome"] == "NOT_HERE", "nobody has it")
+        says("track 'room/cam' does not flow: nobody has it: 2 of 2 nodes said so, [0-9.]+ m?s ago", first_line(here))
+
+
+def a_peer_that_drains_is_named():
+    with lab.Lab() as bench:
+        here, there = mesh(bench, 2)
+        publish(there)
+        there.admin.call("drain")
+        check(acquire(here)[1]["outcome"] == "DRAINING", "it drains")
+        says("track 'room/cam' does not flow: node 2 has it and is draining: it takes no new subscribers, .* ago",
+             first_line(here))
 
 
 def a_dead_and_a_stopped_publisher_are_links_that_are_down():
@@ -213,6 +230,7 @@ def questions_that_are_wrong_are_answered_with_their_text():
 if __name__ == "__main__":
     lab.trunkline()
     lab.run(a_track_flows_is_muted_and_flows_again, a_refused_peer_is_named_with_the_setting,
+            an_absent_track_is_denied_by_all, a_peer_that_drains_is_named,
             a_dead_and_a_stopped_publisher_are_links_that_are_down, a_node_without_its_required_setting_is_named_by_it,
             a_node_that_runs_on_says_that_its_file_has_become_wrong, a_stopped_node_is_said_not_to_answer,
             the_last_acquires_are_remembered, questions_that_are_wrong_are_answered_with_their_text)

@@ -239,11 +239,11 @@ std::vector<Row> answer_rows() {
       {Cause::ejected,
        [](Scene& s) {
          s.located(2), s.wanted(), s.asked(2, 1'000);
-         s.peer(2).ejected = true, s.peer(2).probe_at = kNow + core::from_ms(1'200);
+         s.peer(2).link.ejected = true, s.peer(2).link.probe_at = kNow + core::from_ms(1'200);
        },
        "does not flow: node 2 was asked and has not answered for 1.0 s; it is ejected, next probe in 1.2 s"},
       {Cause::ejected,
-       [](Scene& s) { s.located(2), s.denied(2, 3'200, Outcome::stalled), s.peer(2).ejected = true; },
+       [](Scene& s) { s.located(2), s.denied(2, 3'200, Outcome::stalled), s.peer(2).link.ejected = true; },
        "does not flow: node 2 failed repeatedly, the last time with STALLED, 3.2 s ago; it is ejected, the "
        "next "
        "request is its probe"},

@@ -61,6 +61,16 @@ TEST_F(AttemptLogTest, ARepeatedRequestWaitsForAnAnswerAgain) {
   EXPECT_FALSE(attempts[0].answered);
 }
 
+TEST_F(AttemptLogTest, ARequestRepeatedForWantOfAnAnswerIsAsOldAsTheFirst) {
+  log_.asked(track(1), {2}, 0, core::from_ms(10));
+  log_.asked(track(1), {2}, 0, core::from_ms(40));
+  log_.asked(track(1), {2}, 0, core::from_ms(70));
+  EXPECT_EQ(log_.of(track(1))[0].asked, core::from_ms(10));
+  EXPECT_EQ(log_.of(track(1))[0].repeats, 2u);
+  log_.answered(track(1), {2}, Outcome::ok, core::from_ms(80));
+  EXPECT_EQ(log_.of(track(1))[0].answered_after, core::from_ms(70));
+}
+
 TEST_F(AttemptLogTest, ForgetsTheOldestPeerWhenThereIsNoRoom) {
   for (uint64_t node = 1; node <= kAttemptsKept + 2; ++node)
     log_.asked(track(1), {node}, 0, core::from_ms(static_cast<int64_t>(node)));
