@@ -32,6 +32,12 @@ struct OutputSlot {
 };
 static_assert(sizeof(OutputSlot) == 16);
 
+// The newest RTP packet of a flow.
+struct NewestPacket {
+  uint32_t ssrc;
+  uint16_t sequence;
+};
+
 struct alignas(core::kCacheLine) Flow {
   Label label;    // 0: free
   uint16_t peer;  // kUpstream: the link it comes from. kLocal: its host queue, kNoQueue for a tap
@@ -45,10 +51,7 @@ struct alignas(core::kCacheLine) Flow {
   OutputSlot first;
   union {
     uint64_t handle;  // kLocal: what the host calls this publication
-    struct {          // kUpstream: the newest RTP packet
-      uint32_t ssrc;
-      uint16_t sequence;
-    } newest;
+    NewestPacket newest;  // kUpstream: so that a later source cannot repeat it
   };
   uint64_t packets;
   uint64_t bytes;

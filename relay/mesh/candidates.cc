@@ -40,6 +40,8 @@ void MeshState::advance(uint32_t t) {
   // Wait as long as somebody may still say yes. One whose link went down after it was asked may come back.
   bool waiting = false, in_time = false;
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
+    // Whom we refuse, or who refuses us, does not answer.
+    if (std::as_const(links)[asks[a].link].incompatible) continue;
     const bool open = asks[a].state == AskState::kWaiting || asks[a].state == AskState::kBusy;
     waiting = waiting || open;
     in_time = in_time || (open && !overdue(asks[a]));

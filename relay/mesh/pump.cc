@@ -168,6 +168,14 @@ bool MeshState::pump_removals(Link& l) {
     spend();
     pump_serve(l, l.serve_work.first);
   }
+  // Without a session there is nobody to tell: the next one starts from what is wanted then.
+  while (l.active < 0 && !l.releases.empty()) {
+    if (!room()) return false;
+    spend();
+    const uint32_t a = l.releases.first;
+    unlink_ask(a);
+    free_ask_if_done(a);
+  }
   return true;
 }
 

@@ -203,6 +203,7 @@ Verdict MeshState::verdict_of(uint32_t t) const {
   };
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     const Ask& asked = asks[a];
+    if (links[asked.link].incompatible) consider(unreachable(links[asked.link]));
     if (asked.state == AskState::kBusy) consider({Outcome::busy, false, asked.link});
     if (asked.state != AskState::kNegative) continue;
     // Where it was sent it has been, or is: that peer knows no better than one without the track.
@@ -235,6 +236,7 @@ Verdict MeshState::verdict_at_deadline(uint32_t t) const {
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     const Ask& asked = asks[a];
     if (asked.state != AskState::kWaiting && asked.state != AskState::kOk) continue;
+    if (links[asked.link].incompatible) continue;
     // Never sent: the link went down, or its window stayed full.
     if (asked.sent_session == 0 && !links[asked.link].can_ask()) return unreachable(links[asked.link]);
     return {Outcome::no_reply, false, asked.link};

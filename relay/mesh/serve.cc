@@ -7,6 +7,7 @@
 // link's list, the most urgent first, because one datagram may hold many requests, and a step's outputs are
 // bounded. What has no budget left when its turn comes costs no work.
 #include <algorithm>
+#include <utility>
 
 #include "relay/mesh/mesh_state.h"
 
@@ -89,8 +90,10 @@ MeshState::Denial MeshState::denial(uint32_t t, const Link& l, const Acquire& m)
     const Location& location = locations[order[i]];
     // A hint is worth telling only where it may be the one way to learn of a place.
     if (location.hint && (location.told || config.full_mesh)) continue;
-    if (location.link == l.id || contains(m.nodes(), links[location.link].node)) continue;
-    return {Outcome::moved, location.generation, links[location.link].node};
+    // Nor is a place that cannot be reached from here: whoever can knows it from its own links.
+    const Link& there = std::as_const(links)[location.link];
+    if (!there.can_ask() || there.id == l.id || contains(m.nodes(), there.node)) continue;
+    return {Outcome::moved, location.generation, there.node};
   }
   if (tombstone != nullptr && tombstone->state == PublicationState::kGone) {
     return {Outcome::gone, tombstone->generation};

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "relay/wire.h"
+#include "tools/sim/control_text.h"
 #include "tools/sim/streams.h"
 
 namespace trunkline::sim {
@@ -24,7 +25,9 @@ void for_each_record(std::span<const uint8_t> datagram, Each&& each) {
   while (at + relay::kRecordHeaderBytes + relay::kTagBytes <= datagram.size()) {
     const relay::RecordHeader record = relay::decode_record(&datagram[at]);
     if (record.kind == relay::RecordKind::kPadding || static_cast<size_t>(record.kind) > 5) return;
-    each(record);
+    const uint8_t* payload = &datagram[at + relay::kRecordHeaderBytes];
+    if (at + relay::kRecordHeaderBytes + record.length > datagram.size()) return;
+    each(record, std::span(payload, record.length));
     at += relay::kRecordHeaderBytes + record.length;
   }
 }
@@ -34,7 +37,7 @@ bool loses(Gray what, uint32_t size, std::span<const uint8_t> datagram) {
   const bool data = relay::decode_header(datagram.data()).type == relay::DatagramType::kData;
   if (what == Gray::kHandshake || !data) return what == Gray::kHandshake && !data;
   bool media = false, control = false, alive = false, other = false;
-  for_each_record(datagram, [&](const relay::RecordHeader& record) {
+  for_each_record(datagram, [&](const relay::RecordHeader& record, std::span<const uint8_t>) {
     switch (record.kind) {
       case relay::RecordKind::kMedia:
         media = true;
@@ -70,10 +73,14 @@ std::string describe(uint32_t from, uint32_t to, std::span<const uint8_t> datagr
   constexpr const char* kTypes[] = {" data", " msg1", " msg2", " confirm"};
   text += static_cast<size_t>(header.type) < 4 ? kTypes[static_cast<size_t>(header.type)] : " ?";
   if (header.type == relay::DatagramType::kData) {
-    for_each_record(datagram, [&](const relay::RecordHeader& record) {
+    for_each_record(datagram, [&](const relay::RecordHeader& record, std::span<const uint8_t> payload) {
       constexpr const char* kKinds[] = {"padding", "media", "feedback", "control", "heartbeat", "probe"};
       text +=
           std::string(" ") + kKinds[static_cast<size_t>(record.kind)] + " " + std::to_string(record.length);
+      const bool control = record.kind == relay::RecordKind::kControl;
+      if (const std::string words = control ? control_text(payload) : ""; !words.empty()) {
+        text += " [" + words + "]";
+      }
     });
   }
   if (fate.copies == 0) return text + "; lost";
