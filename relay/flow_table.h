@@ -50,7 +50,7 @@ struct alignas(core::kCacheLine) Flow {
   uint32_t more;      // first chunk of further outputs + 1; 0: none
   OutputSlot first;
   union {
-    uint64_t handle;  // kLocal: what the host calls this publication
+    uint64_t handle;      // kLocal: what the host calls this publication
     NewestPacket newest;  // kUpstream: so that a later source cannot repeat it
   };
   uint64_t packets;
