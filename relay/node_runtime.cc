@@ -40,6 +40,8 @@ io::PortKind port_kind(PortChoice choice) {
   return io::PortKind::kAuto;
 }
 
+}  // namespace
+
 std::vector<io::ImpairedPath> impaired_paths(const NodeConfig& config) {
   const auto ms = [](double value) { return core::from_us(static_cast<int64_t>(value * 1'000)); };
   std::vector<io::ImpairedPath> paths;
@@ -64,8 +66,6 @@ std::vector<io::ImpairedPath> impaired_paths(const NodeConfig& config) {
   }
   return paths;
 }
-
-}  // namespace
 
 // ---- start
 

@@ -20,6 +20,7 @@
 #include "core/histogram.h"
 #include "core/result.h"
 #include "core/rng.h"
+#include "io/impaired_port.h"
 #include "io/page_source.h"
 #include "relay/data_core.h"
 #include "relay/mesh/mesh_node.h"
@@ -36,6 +37,9 @@ struct LogTarget {
   void (*write)(void* user, int level, const char* line) = nullptr;  // nullptr: stderr
   void* user = nullptr;
 };
+
+// [[lab.impair]] as an io::ImpairedPort takes it.
+std::vector<io::ImpairedPath> impaired_paths(const NodeConfig& config);
 
 class NodeRuntime {
  public:

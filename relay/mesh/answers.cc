@@ -43,6 +43,7 @@ void MeshState::on_answer(Link& l, const Answer& m) {
   const uint32_t t = asked.track;
   mark(t);
   if (m.pending) return pending_answer(a, m);
+  if (!config.rules.rtt_timers && asked.state == AskState::kWaiting && overdue(asked)) return;
   switch (asked.state) {
     case AskState::kNegative:
       return;

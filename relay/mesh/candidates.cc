@@ -159,7 +159,7 @@ bool MeshState::ask_named(uint32_t t) {
 void MeshState::ask_everyone(uint32_t t) {
   Track& track = tracks[t];
   track.everyone = true;
-  while (track.asks.size < kMaxEveryone) {
+  while (track.asks.size < kMaxEveryone && config.rules.peer_locations) {
     Link* nearest = nullptr;
     for (Link& l : links) {
       if (!l.can_ask() || feeds(track, l.id) || find_ask(t, l.id) != kNil) continue;
@@ -244,6 +244,7 @@ uint32_t MeshState::find_reserve(uint32_t t) const {
 
 Nanos MeshState::attempt_time(const Track& track, const Link& l) const {
   const Nanos left = track.search_deadline - now;
+  if (!config.rules.rtt_timers) return std::min(left, kShortestAttempt);
   const Nanos fair = std::min(l.rtt.p99() * 2 + kAttemptSlack, left / 2);
   return std::min(left, std::max(kShortestAttempt, fair));
 }
@@ -266,6 +267,7 @@ bool MeshState::ask(uint32_t t, Link& l, bool named) {
   asked.named = named;
   asked.probe = l.health.may_probe(now);
   if (asked.probe) l.health.probe(now);
+  if (!config.rules.loop_check) asked.hop_limit = UINT8_MAX;  // whoever is asked may ask anybody
   asked.label = track.flow.label;
   asked.core = track.flow.core;
   List<&Ask::of_track>::push_back(asks, track.asks, a);

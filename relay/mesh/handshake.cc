@@ -300,6 +300,7 @@ uint32_t MeshState::prepare_session(Link& l, Hello& hello) {
 void MeshState::install_session(Link& l, int8_t parity, const Hello& theirs, const SessionKeys& keys) {
   Session& session = l.sessions[parity];
   session.installed = true;
+  l.foreign = common_version(make_hello(config, incarnation), theirs) == 0;
   CoreCommand c;
   c.kind = CoreCommandKind::kSessionInstall;
   c.session.slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(parity);

@@ -106,6 +106,7 @@ struct Link {
   RoundTrip rtt;
   uint64_t incarnation = 0;  // the highest seen
   uint8_t cores = 0;         // of the peer
+  bool foreign = false;      // without rules.versions: no version in common, and up all the same
   bool lease_over = false;   // silent for so long that what it said and asked no longer counts
   PeerHealth health;         // what came of our requests
 

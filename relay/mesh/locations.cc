@@ -218,6 +218,7 @@ uint32_t MeshState::candidates(uint32_t t, std::span<uint32_t> out) const {
     out[n++] = loc;
   }
   const auto before = [this](uint32_t a, uint32_t b) {
+    if (!config.rules.epochs) return true;  // the last word wins, however old what it says
     const Location &x = locations[a], &y = locations[b];
     const core::Epoch ex{x.generation, x.incarnation, links[x.link].node};
     const core::Epoch ey{y.generation, y.incarnation, links[y.link].node};

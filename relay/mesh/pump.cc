@@ -115,7 +115,8 @@ template <class M>
 bool MeshState::append(Link& l, const M& message) {
   std::array<uint8_t, kMaxMessageBytes> bytes;
   const size_t length = encode(message, bytes);
-  TL_CHECK(length > 0);  // our own values are inside the bounds of the schema
+  TL_CHECK(length > 0);             // our own values are inside the bounds of the schema
+  if (l.foreign) bytes[0] |= 0x80;  // each speaks its own version: to the other it is an unknown type
   return l.stream.try_append(std::span(bytes).first(length));
 }
 template bool MeshState::append(Link&, const Answer&);

@@ -108,7 +108,7 @@ bool MeshState::pass_on(Link& l, const Acquire& m, uint32_t t) {
   // Nobody may wait for a request that may itself have to wait as long: see candidates.cc.
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     const bool open = asks[a].state == AskState::kWaiting || asks[a].state == AskState::kBusy;
-    if (!open || asks[a].hop_limit < m.hop_limit) continue;
+    if (!open || asks[a].hop_limit < m.hop_limit || !config.rules.loop_check) continue;
     busy(l, m.request_id);
     return true;
   }

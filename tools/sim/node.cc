@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "relay/node_runtime.h"
 #include "tools/sim/media.h"
 #include "tools/sim/streams.h"
 
@@ -28,15 +29,28 @@ SimNode::SimNode(NodeIndex index, uint64_t seed, const relay::NodeConfig& config
       trace_(trace),
       rng_(stream(seed, "node", incarnation * 1'000 + index)),
       crypto_(rng_),
-      port_(network, pages_, {}),
+      wired_(make_port(network, config)),
       rings_(config),
       mesh_(config, incarnation, kPorts, rng_, crypto_),
       driver_(config, mesh_, rings_),
-      path_(std::make_unique<relay::PacketPath>(config, core::CoreId{0}, port_, crypto_, pages_,
+      path_(std::make_unique<relay::PacketPath>(config, core::CoreId{0}, *wired_, crypto_, pages_,
                                                 *rings_.cores[0])),
       queues_(config.host_queues) {
   TL_CHECK(path_->open_mesh(config.listen).has_value());
   for (auto& channel : rings_.channels) TL_CHECK(channel->open());
+}
+
+// As NodeRuntime does it: a virtual WAN is the product's own.
+std::unique_ptr<io::Port> SimNode::make_port(Network& network, const relay::NodeConfig& config) {
+  constexpr uint32_t kOnTheWay = 2'048;  // a few hundred datagrams per tick, for as long as a way is
+  auto port = std::make_unique<io::SimPort>(network, pages_, core::UdpAddress{});
+  port_ = port.get();
+  if (config.impairments.empty()) return port;
+  io::ImpairedOptions options;
+  options.pages = &pages_;
+  options.capacity = kOnTheWay;
+  options.seed = config.impairment_seed;
+  return std::make_unique<io::ImpairedPort>(std::move(port), relay::impaired_paths(config), options);
 }
 
 // ---- running
@@ -74,13 +88,13 @@ bool SimNode::settle(Nanos now) {
 }
 
 void SimNode::deliver(const Network::Flight& flight) {
-  port_.deliver(flight.from, flight.to, flight.bytes);
+  port_->deliver(flight.from, flight.to, flight.bytes);
 }
 
 // What DataCore looks at before it sleeps.
 bool SimNode::path_waiting() const {
   const relay::CoreRings& rings = *rings_.cores[0];
-  if (port_.waiting() != 0 || rings.commands.size_approx() != 0 || rings.frames_in.size_approx() != 0)
+  if (port_->waiting() != 0 || rings.commands.size_approx() != 0 || rings.frames_in.size_approx() != 0)
     return true;
   const auto has_packets = [](const auto& queue) { return queue->to_core.size_approx() != 0; };
   return std::any_of(rings.queues.begin(), rings.queues.end(), has_packets);
@@ -268,7 +282,7 @@ std::string SimNode::leak(bool forgotten, uint32_t hints) const {
   if (u.labels != 0) return names("labels", u.labels);
   if (path_->transmit_buffers_in_use() != 0)
     return names("transmit buffers", path_->transmit_buffers_in_use());
-  if (port_.waiting() != 0) return names("datagrams", port_.waiting());
+  if (port_->waiting() != 0) return names("datagrams", port_->waiting());
   if (!forgotten) return {};
   if (u.publications != 0) return names("publications", u.publications);
   if (u.timers != 0) return names("timers", u.timers);

@@ -62,6 +62,8 @@ class SimNode {
   std::string leak(bool forgotten, uint32_t hints) const;
 
  private:
+  std::unique_ptr<io::Port> make_port(Network& network, const relay::NodeConfig& config);
+
   struct Queue {
     std::unordered_map<uint64_t, uint64_t> auditor_handle;  // by the node's handle, of this life
     std::unordered_map<uint64_t, uint64_t> node_handle;
@@ -82,7 +84,8 @@ class SimNode {
   core::Rng rng_;
   relay::ModelCrypto crypto_;
   core::HeapPageSource pages_{core::HeapPageSource::Bytes::kAsFound};
-  io::SimPort port_;
+  io::SimPort* port_ = nullptr;      // what the wire delivers to
+  std::unique_ptr<io::Port> wired_;  // that, or the laboratory's impaired wire around it
   relay::NodeRings rings_;
   relay::MeshNode mesh_;
   relay::MeshDriver driver_;

@@ -13,11 +13,14 @@ using relay::Outcome;
 namespace {
 
 constexpr uint64_t kSeed = 20'231'102;
+constexpr Region kRegionOf[] = {Region::kWashington, Region::kWashington, Region::kLondon, Region::kLondon,
+                                Region::kTokyo};
 
 }  // namespace
 
-Variant minus(const char* rule) {
+Variant minus(const char* rule, Ground ground) {
   Variant variant;
+  variant.ground = ground;
   variant.name = std::string("minus ") + rule;
   bool known = false;
 #define X(rule_name, rule_text)                    \
@@ -30,18 +33,6 @@ Variant minus(const char* rule) {
   return variant;
 }
 
-std::vector<ScenarioRow> play(Situation situation, const char* rule) {
-  return {situation(minus(rule)), situation(Variant{})};
-}
-
-std::vector<ScenarioRow> together(std::vector<std::vector<ScenarioRow>> parts) {
-  std::vector<ScenarioRow> rows;
-  for (std::vector<ScenarioRow>& part : parts) {
-    rows.insert(rows.end(), std::make_move_iterator(part.begin()), std::make_move_iterator(part.end()));
-  }
-  return rows;
-}
-
 std::string text(const char* format, ...) {
   char line[600];
   va_list values;
@@ -52,14 +43,49 @@ std::string text(const char* format, ...) {
 }
 
 Options Replay::options_of(const Variant& variant) {
-  using enum Region;
-  Options options = plain_options(kSeed, {kWashington, kWashington, kLondon, kLondon, kTokyo});
+  std::vector<Region> regions(std::begin(kRegionOf), std::end(kRegionOf));
+  if (variant.ground != Ground::kThreeRegions) regions.assign(regions.size(), Region::kWashington);
+  Options options = plain_options(kSeed, std::move(regions));
   options.rules = variant.rules;
   return options;
 }
 
 Replay::Replay(const Variant& variant)
-    : variant_(variant), options_(options_of(variant)), fleet(options_, report_, nullptr) {}
+    : variant_(variant), options_(options_of(variant)), fleet(options_, report_, nullptr) {
+  for (NodeIndex node = 0; node < fleet.size(); ++node) impair(node);
+}
+
+// The rest of the way that it would be to the others.
+void Replay::impair(NodeIndex node) {
+  if (variant_.ground != Ground::kVirtualWan) return;
+  for (NodeIndex other = 0; other < fleet.size(); ++other) {
+    if (other == node) continue;
+    const Nanos way = one_way_delay(kRegionOf[node], kRegionOf[other]);
+    const Nanos there = one_way_delay(Region::kWashington, Region::kWashington);
+    relay::ImpairmentConfig wire;
+    wire.to = node_address(other);
+    wire.delay_ms = ms(way - there);
+    fleet.config(node).impairments.push_back(wire);
+  }
+}
+
+void Replay::rebuild(NodeIndex node, const Build& build) {
+  fleet.rebuild(node, build);
+  impair(node);
+}
+
+Nanos Replay::round_trip(NodeIndex a, NodeIndex b) const {
+  if (variant_.ground == Ground::kOneRegion) return fleet.round_trip(a, b);
+  return one_way_delay(kRegionOf[a], kRegionOf[b]) + one_way_delay(kRegionOf[b], kRegionOf[a]);
+}
+
+Nanos Replay::largest_round_trip() const {
+  Nanos largest{};
+  for (NodeIndex node = 0; node < fleet.size(); ++node) {
+    for (NodeIndex other = 0; other < node; ++other) largest = std::max(largest, round_trip(node, other));
+  }
+  return largest;
+}
 
 core::TrackId Replay::id_of(uint32_t track, const char* track_namespace) {
   return relay::track_id(track_namespace, "camera-" + std::to_string(track));

@@ -20,19 +20,19 @@
 
 namespace trunkline::sim {
 
+// Where the nodes stand: in three regions; or all in one, with the product's own impaired wire before each
+// port, which makes it look like three; or all in one, and nothing else.
+enum class Ground : uint8_t { kThreeRegions, kVirtualWan, kOneRegion };
+
 // Ours, or ours with exactly one named rule taken away.
 struct Variant {
   std::string name = "ours";
   relay::Rules rules{};
+  Ground ground = Ground::kThreeRegions;
   bool ours() const { return name == "ours"; }
 };
 // Contract: `rule` is one of TRUNKLINE_RULES.
-Variant minus(const char* rule);
-
-using Situation = ScenarioRow (*)(const Variant&);
-// The naive variant first: a test that does not bite proves nothing.
-std::vector<ScenarioRow> play(Situation situation, const char* rule);
-std::vector<ScenarioRow> together(std::vector<std::vector<ScenarioRow>> parts);
+Variant minus(const char* rule, Ground ground = Ground::kThreeRegions);
 
 [[gnu::format(printf, 1, 2)]] std::string text(const char* format, ...);
 inline double ms(Nanos time) {
@@ -51,10 +51,15 @@ class Replay {
   explicit Replay(const Variant& variant);
 
   static core::TrackId id_of(uint32_t track, const char* track_namespace = "sim");
+  // Contract: it is down. What it is made of from its next start on.
+  void rebuild(NodeIndex node, const Build& build);
   // All nodes, and the time until their links are up.
   void start();
   void run_for(Nanos time) { run_until(fleet.now() + time); }
   void run_until(Nanos time);
+  // There and back, between two nodes; the longest of all.
+  Nanos round_trip(NodeIndex a, NodeIndex b) const;
+  Nanos largest_round_trip() const;
   // Ends when `done` says so, looked at each millisecond, or after `most`. How long it took; kNever: it did
   // not.
   Nanos run_until(const std::function<bool()>& done, Nanos most);
@@ -105,6 +110,7 @@ class Replay {
 
   void send_media();
   void watch_media();
+  void impair(NodeIndex node);
   static Options options_of(const Variant& variant);
 
   Variant variant_;

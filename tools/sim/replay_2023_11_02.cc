@@ -45,7 +45,7 @@ ScenarioRow stale_locations(const Variant& variant) {
   for (NodeIndex node = 0; node < fleet.size(); ++node) {
     for (uint32_t t = 0; t < kTracks; ++t) replay.acquire(node, t);
     // First whom the location names, then all the others at once.
-    bound = std::max(bound, fleet.largest_round_trip(node) * 2 + core::from_ms(4));
+    bound = std::max(bound, replay.largest_round_trip() * 2 + core::from_ms(4));
   }
   fleet.run_until(fleet.now() + core::from_s(3));
   const uint32_t absent = replay.count(Outcome::not_here), silent = replay.count(Outcome::no_reply);
@@ -138,7 +138,7 @@ ScenarioRow setting_wrong(const Variant& variant) {
       fleet.config(node).locations.push_back({Replay::id_of(t), node_id(kOthers)});
   }
   for (NodeIndex node = 0; node < fleet.size(); ++node) fleet.start(node);
-  fleet.run_until(fleet.largest_round_trip(fleet.size() - 1) + core::from_s(1));
+  fleet.run_until(replay.largest_round_trip() + core::from_s(1));
   const uint32_t refused = refused_ends(fleet);
   replay.run_until(Replay::kWarmUp);
   replay.publish(kWashington2, kTracks);  // what the first three have with each other goes on
@@ -169,9 +169,11 @@ ScenarioRow setting_wrong(const Variant& variant) {
 
 }  // namespace
 
-std::vector<ScenarioRow> replay_2023_11_02() {
-  return together({play(stale_locations, "negative_answers"), play(silent_owner, "deadlines"),
-                   play(setting_absent, "required_settings"), play(setting_wrong, "required_settings")});
+std::vector<Part> replay_2023_11_02() {
+  return {{stale_locations, "negative_answers"},
+          {silent_owner, "deadlines"},
+          {setting_absent, "required_settings"},
+          {setting_wrong, "required_settings"}};
 }
 
 }  // namespace trunkline::sim

@@ -47,7 +47,7 @@ ScenarioRow short_loss(const Variant& variant) {
   const Nanos back = replay.run_until([&] { return replay.link_ends(LinkState::kUp) == kLinkEnds; }, kMinute);
   const uint32_t up = replay.link_ends(LinkState::kUp);
   // A probe of each end, and the way there and back: the second probe says that the first was heard.
-  const Nanos bound = fleet.config(kTokyo).link.probe * 2 + fleet.largest_round_trip(kTokyo);
+  const Nanos bound = fleet.config(kTokyo).link.probe * 2 + replay.largest_round_trip();
   replay.begin_group();
   for (uint32_t t = 0; t < kTracks; ++t) {
     // What it is fed already came back by itself: sessions outlive a link that is down.
@@ -104,10 +104,13 @@ ScenarioRow restart_together(const Variant& variant) {
           : text("all %u link ends up %.0f ms after the last start", kLinkEnds, ms(back));
   return replay.row(
       "three of five nodes restart, 100 ms apart, while media flows between the others",
-      when + text("; of %u acquires among the three %u ended OK; the others' longest gap in media: %.0f ms",
-                  replay.asked(), ok, ms(replay.longest_gap(kTokyo))),
+      when +
+          text("; of %u acquires among the three %u ended OK, the longest after %.0f ms; the others' longest "
+               "gap in media: %.0f ms",
+               replay.asked(), ok, ms(replay.longest()), ms(replay.longest_gap(kTokyo))),
       back < core::from_s(3) && ok == replay.asked() && replay.longest_gap(kTokyo) == Replay::kPacketEvery,
-      back == core::kNever && ok < replay.asked());
+      // Whoever still has a way to both may ask for them: that is all that saves them.
+      back == core::kNever && up == kLinkEnds - kRestarted * (kRestarted - 1));
 }
 
 ScenarioRow clock_set_back(const Variant& variant) {
@@ -141,14 +144,14 @@ ScenarioRow clock_set_back(const Variant& variant) {
 
 }  // namespace
 
-std::vector<ScenarioRow> replay_2026_06_18() {
-  return play(short_loss, "retry_links");
+std::vector<Part> replay_2026_06_18() {
+  return {{short_loss, "retry_links"}};
 }
-std::vector<ScenarioRow> replay_2024_02_05() {
-  return play(restart_together, "retry_links");
+std::vector<Part> replay_2024_02_05() {
+  return {{restart_together, "retry_links"}};
 }
-std::vector<ScenarioRow> replay_clocks() {
-  return play(clock_set_back, "clock_set_back");
+std::vector<Part> replay_clocks() {
+  return {{clock_set_back, "clock_set_back"}};
 }
 
 }  // namespace trunkline::sim
