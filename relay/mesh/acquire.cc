@@ -65,8 +65,7 @@ void MeshState::on_acquire(const HostCommand& c) {
   track.search_deadline = std::max(track.search_deadline, waiter.deadline);
   // Whoever waits for an announcement waits on; the newcomer wants to hear how things stand.
   if (track.phase == Phase::kRendezvous) track.news = true;
-  const bool own = config.rules.own_deadlines || track.pending == 1;
-  if (config.rules.deadlines && own) arm_waiter(w, waiter.deadline);
+  if (config.rules.deadlines) arm_waiter(w, waiter.deadline);
   mark(t);
   settle(w);
 }

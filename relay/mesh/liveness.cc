@@ -124,7 +124,7 @@ void MeshState::pace(Link& l, bool fast) {
 Nanos MeshState::link_deadline(const Link& l) const {
   Nanos earliest = l.retry_at;
   if (l.old_until.ns != 0) earliest = std::min(earliest, l.old_until);
-  if (!l.alive && l.active >= 0) earliest = std::min(earliest, l.heard + kLease);
+  if (!l.alive && l.active >= 0) earliest = std::min(earliest, l.heard + lease());
   if (l.alive) {
     const Nanos quiet = l.missed ? config.link.down_after : config.link.heartbeat * 6 / 5;
     earliest = std::min(earliest, l.heard + quiet);
@@ -142,8 +142,12 @@ void MeshState::link_timer(Link& l) {
     if (quiet >= config.link.heartbeat * 6 / 5) pace(l, true);
     if (quiet >= config.link.down_after) set_alive(l, false);
   }
-  if (!l.alive && l.active >= 0 && now - l.heard >= kLease) end_lease(l);
+  if (!l.alive && l.active >= 0 && now - l.heard >= lease()) end_lease(l);
   if (now >= l.retry_at) handshake_timer(l);
+}
+
+Nanos MeshState::lease() const {
+  return config.rules.down_keeps_media ? kLease : config.link.down_after;
 }
 
 // It is gone for good, as far as anybody can tell: nothing is sent to it any more, and nothing expected from
@@ -151,7 +155,7 @@ void MeshState::link_timer(Link& l) {
 void MeshState::end_lease(Link& l) {
   counters.add(MeshCounter::leases_over);
   log(LogLevel::kWarn, "node %llu has been silent for %lld s: its tracks and its requests are forgotten",
-      static_cast<unsigned long long>(l.node.value), static_cast<long long>(kLease.ns / 1'000'000'000));
+      static_cast<unsigned long long>(l.node.value), static_cast<long long>(lease().ns / 1'000'000'000));
   const int8_t parity = l.active;
   l.active = -1;
   remove_session(l, parity);

@@ -86,6 +86,7 @@ struct MeshState {
   void pace(Link& l, bool fast);
   Link* find_link(core::NodeId node);
   const Link* find_link(core::NodeId node) const;
+  Nanos lease() const;
   void end_lease(Link& l);
   void link_news(Link& l);  // those who asked it, or could, look again
 
