@@ -7,8 +7,8 @@
 namespace trunkline::tools::demo {
 namespace {
 
-// RTP header (RFC 3550, 5.1), then track 16, zero 16, checksum 32, counter 64, sent 64, filling.
-constexpr uint32_t kRtpHeader = 12, kTrackAt = 12, kSumAt = 16, kCounterAt = 20, kSentAt = 28, kProofEnd = 36;
+// 12 bytes of RTP header (RFC 3550, 5.1), then track 16, zero 16, checksum 32, counter 64, sent 64, filling.
+constexpr uint32_t kTrackAt = 12, kSumAt = 16, kCounterAt = 20, kSentAt = 28, kProofEnd = 36;
 
 // FNV-1a over 8-byte words is enough to notice damage, and cheap.
 uint32_t checksum(const uint8_t* bytes, uint32_t n) {
