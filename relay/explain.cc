@@ -155,9 +155,11 @@ Reason find_reason(const Explanation& e) {
     return {packets_arrive(e) ? Cause::flows_here : Cause::muted_here, e.self, Outcome::ok};
   if (e.search == SearchState::kWatching && !packets_arrive(e)) return {Cause::starting, e.feed, Outcome::ok};
   if (e.search == SearchState::kWatching || e.search == SearchState::kEstablished) {
-    if (packets_arrive(e)) return {Cause::flows, e.feed, Outcome::ok};
     const PeerView* peer = find_peer(e, e.feed);
     const bool cut = peer != nullptr && peer->link.state != LinkState::kUp;
+    // Media may outlive its link. What came before the link went down does not show that it does.
+    const bool proven = !cut || !e.flow.answered || e.now - e.flow.last_packet < kProvesFlowing;
+    if (packets_arrive(e) && proven) return {Cause::flows, e.feed, Outcome::ok};
     return {cut ? Cause::feed_cut : Cause::muted, e.feed, Outcome::ok};
   }
   if (e.peers == 0) return {Cause::no_peers, {}, Outcome::ok};

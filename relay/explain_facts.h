@@ -8,6 +8,9 @@ namespace trunkline::relay {
 
 // As long as a data core waits before it calls a flow idle: a publisher that sends, sends more often.
 inline constexpr Nanos kFlowing = core::from_s(1);
+// Over a link that is down: five audio packets, and less than the shortest silence by which a link is called
+// down.
+inline constexpr Nanos kProvesFlowing = core::from_ms(100);
 
 // Who was asked in the present search; if there was none since the record was made, in that of the last
 // acquire.

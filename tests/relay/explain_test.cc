@@ -155,6 +155,10 @@ std::vector<Row> flowing_rows() {
        "does not flow: it is being published here: its source is not open yet"},
       {Cause::starting, [](Scene& s) { s.fed_by(2, SearchState::kWatching), s.packets(0, 0); },
        "is about to flow: node 2 serves it, the first packet is awaited"},
+      {Cause::feed_cut, [](Scene& s) { s.fed_by(2), s.packets(50, 295), s.down(2, 150); },
+       "does not flow: the link to node 2, which feeds it, is down since 150 ms: nothing heard; being "
+       "retried "
+       "(no packet for 295 ms)"},
       {Cause::feed_cut, [](Scene& s) { s.fed_by(2), s.packets(50, 3'400), s.down(2, 3'200); },
        "does not flow: the link to node 2, which feeds it, is down since 3.2 s: nothing heard; being retried "
        "(no packet for 3.4 s)"},
