@@ -6,8 +6,9 @@
 // Opens the node of CONFIG, whose taps relay live media meanwhile, and says "ready". At a line on its input
 // it acquires, evenly spread over SPREAD_MS: HOT times the track "hot", "one-0".."one-N" once each, and
 // "absent-0".. that nobody has. It takes every event until each acquire has ended and half a second longer,
-// in case one ends twice; then it prints one JSON object, and after it the node's statistics. Through the C
-// ABI alone, as any host would. One thread beside the node's own; at most ten seconds.
+// in case one ends twice; then it prints one JSON object each: what came of the crowd, the node's statistics,
+// and why "hot" and "live-1000" (do not) flow. Through the C ABI alone, as any host would.
+// One thread beside the node's own; at most ten seconds.
 #include <trunkline/trunkline.hpp>
 
 #include <array>
@@ -185,6 +186,12 @@ int main(int argc, char** argv) {
   crowd.print();
   const auto stats = node->stats_json();
   std::printf("%s\n", stats ? stats->c_str() : "{}");
+  for (const char* name : {"hot", "live-1000"}) {
+    const auto track = node->track_id(name);
+    const auto why =
+        track ? node->explain_json(*track, name) : trunkline::Expected<std::string>(track.error());
+    std::printf("%s\n", why ? why->c_str() : "{}");
+  }
   std::fflush(stdout);
   // The relayed media goes on until the test has counted it.
   while (std::getchar() != EOF) {

@@ -12,6 +12,7 @@ that this very run measured. The crowd's own tracks are muted: what it would rec
 import collections
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -33,6 +34,8 @@ CROWD_MS = 100
 ASKED_WITHIN_US = 150_000  # on a machine that others use
 DEADLINE_MS = 1000
 TICK_US = 1000
+EXPLAINED = ("track 'hot' is muted: node 1 serves it and its publisher sends nothing",
+             "track 'live-1000' flows from node 1.*")
 LIMITS = {"max_tracks": 32_768, "max_acquires": 32_768, "max_requests": 16_384, "command_depth": 16_384,
           "max_flows_per_core": 8192, "max_outputs_per_core": 65_536, "max_egress_per_core": 256}
 
@@ -64,9 +67,9 @@ class Crowd(lab.Process):
         return None
 
     def ask(self):
-        """Lets the crowd in. Returns what the host says came of it, and the node's statistics."""
+        """Lets the crowd in. Returns what the host says came of it, the node's statistics, and two explanations."""
         self.feed(b"\n")
-        return [json.loads(lab.wait_until("the crowd is served", 15, self._line, pause_s=0.05)) for _ in range(2)]
+        return [json.loads(lab.wait_until("the crowd is served", 15, self._line, pause_s=0.05)) for _ in range(4)]
 
 
 def judge(crowd, line, hiccup_us):
@@ -183,9 +186,12 @@ def flash_crowd():
             relay.media.mark()
             time.sleep(1.0)
             line.note("done", f"the crowd asks: {HOT} for one track, {DISTINCT} for one each, {ABSENT} for what nobody has")
-            crowd, stats = relay.cold.ask()
+            crowd, stats, *explained = relay.cold.ask()
         line.note("noticed", f"by node {COLD}: all accepted within {crowd['asked_us'] / 1e3:.1f} ms")
         judge(crowd, line, meter.worst_us)
+        for why, wanted in zip(explained, EXPLAINED, strict=True):
+            line.note("explain", f"at node {COLD}: {why.get('line')}")
+            check(re.fullmatch(wanted, why.get("line", "")), f"the explanation is not /{wanted}/: {why}")
         time.sleep(1.0 + live_media.SETTLE_S)
         relay.judge_media(line)
         drops = {k: n for core in stats["cores"] for k, n in core["drops"].items() if n}
