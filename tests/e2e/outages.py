@@ -97,14 +97,19 @@ class Stage:
         """`trunkline explain` at node i gives the true cause in its first line."""
         explained(self.line, i, track, pattern, "--admin", self.cloud.nodes[i].socket_path)
 
-    def flows_again(self, i, track, publisher):
-        self.explains(i, track, rf"^track '{track}' flows from node {publisher}\b")
+    def flows(self, i, track):
+        """From its publisher, or from a node that carries it."""
+        self.explains(i, track, rf"^track '{track}' flows from node \d")
 
-    def cut_off(self, i, j):
-        """Node i is asked why it does not get what node j publishes: what it fed until now, and what nobody wanted yet."""
-        for track in (live(j), spare(j)):
-            self.explains(i, track, f"^track '{track}' does not flow: the link to node {j}, which .*, is down since .*: "
-                          "nothing heard")
+    def cut_off(self, members, j):
+        """Those are asked why they do not get what node j publishes: what it fed until now, and what nobody wanted yet. Fed
+        by another node that carries the track, one sees only that one fall silent: so who was fed by node j is asked."""
+        pattern = f"does not flow: the link to node {j}, which .*, is down since .*: nothing heard"
+        direct = [i for i in members for w in self.cloud.hosts[i].wanted if w.track == live(j) and w.ok and
+                  w.event["node"] == j]
+        for i in direct[:1]:
+            self.explains(i, live(j), f"^track '{live(j)}' {pattern}")
+        self.explains(members[0], spare(j), f"^track '{spare(j)}' {pattern}")
 
 
 def explained(line, i, track, pattern, *options):
@@ -159,13 +164,13 @@ def wrong_setting_on_two():
         stage.acquire_ends(1, spare(5), ["CONFIG_MISMATCH"], "wire.mtu")
         # Node 5 has never heard who has it: only that node 4, whom alone it may ask, has not.
         stage.acquire_ends(5, spare(1), ["NOT_HERE"], "no node that could be asked has the track")
-        refused = "does not flow: node {} refuses this node: wire.mtu: mine '{}', theirs '{}'; so do {} more"
-        stage.explains(5, spare(1), refused.format(1, WRONG_MTU, GOOD_MTU, 2))
+        refused = "does not flow: node {} refuses this node: wire.mtu: mine '{}', theirs '{}'; so do {}"
+        stage.explains(5, spare(1), refused.format(1, WRONG_MTU, GOOD_MTU, "node 2 and node 3"))
         stage.acquire_ends(5, spare(4), ["OK"])
         stage.acquire_ends(1, spare(3), ["OK"])
-        stage.explains(1, spare(5), refused.format(5, GOOD_MTU, WRONG_MTU, 1))
-        stage.explains(1, live(4), refused.format(4, GOOD_MTU, WRONG_MTU, 1))
-        stage.flows_again(1, live(3), 3)
+        stage.explains(1, spare(5), refused.format(5, GOOD_MTU, WRONG_MTU, "node 4"))
+        stage.explains(1, live(4), refused.format(4, GOOD_MTU, WRONG_MTU, "node 5"))
+        stage.flows(1, live(3))
         cloud.run(1.0)
         window.judge(stage.line)
         stage.line.note("heal", "nodes 4 and 5 are deployed as they were")
@@ -180,7 +185,7 @@ def wrong_setting_on_all():
         cloud.restart(NODES, mtu=WRONG_MTU)
         cloud.well(stage.line, time.monotonic())
         stage.acquire_ends(1, spare(5), ["OK"])
-        stage.flows_again(1, live(5), 5)
+        stage.flows(1, live(5))
         values = {i: 1300 + 20 * i for i in NODES}
         stage.line.note("done", f"each node is deployed with another wire.mtu: {list(values.values())}")
         began = time.monotonic()
@@ -193,10 +198,11 @@ def wrong_setting_on_all():
                            mtu_refusal(values))
         for i in NODES:
             stage.acquire_ends(i, spare(i % 5 + 1), ["CONFIG_MISMATCH"], "wire.mtu")
-        # A node that has never heard of a track can name any of those that refuse it: it names the first, and how many.
-        for i, first in ((1, 2), (5, 1)):
+        # A node that has never heard of a track names all who refuse it, and what each of them has.
+        for i, (first, *more) in ((1, (2, 3, 4, 5)), (5, (1, 2, 3, 4))):
             stage.explains(i, live(3), f"does not flow: node {first} refuses this node: wire.mtu: mine '{values[i]}', "
-                           f"theirs '{values[first]}'; so do 3 more")
+                           f"theirs '{values[first]}'; so do .*" + ".*".join(
+                               f"node {j} .theirs '{values[j]}'" for j in more))
         stage.line.note("heal", f"all nodes are deployed with wire.mtu = {GOOD_MTU}")
         cloud.restart(NODES)
         cloud.well(stage.line, time.monotonic())
@@ -255,8 +261,8 @@ def one_bad_node():
         stage.explains(1, spare(5), "does not flow: node 5 refuses this node: wire.track_namespace: mine 'e2e', theirs "
                        "'other'")
         stage.explains(5, live(1), "does not flow: node 1 refuses this node: wire.track_namespace: mine 'other', theirs "
-                       "'e2e'; so do 3 more")
-        stage.flows_again(4, live(1), 1)
+                       "'e2e'; so do node 2, node 3 and node 4")
+        stage.flows(4, live(1))
         cloud.run(1.0)
         window.judge(stage.line)
         stage.line.note("heal", "node 5 is deployed as it was")
@@ -277,7 +283,7 @@ def killed_publisher():
         stage.line.note("done", "node 2 is killed (SIGKILL)", began)
         stage.links_become("DOWN", [(i, 2) for i in others], began, down_within)
         stage.acquire_ends(1, spare(2), ["LINK_DOWN"])
-        stage.cut_off(1, 2)
+        stage.cut_off(others, 2)
         stage.acquire_ends(4, spare(3), ["OK"])
         cloud.run(1.0)
         window.judge(stage.line)
@@ -286,7 +292,7 @@ def killed_publisher():
         cloud.start(2)
         cloud.well(stage.line, healed)
         stage.acquire_ends(1, spare(2), ["OK"])
-        stage.flows_again(1, live(2), 2)
+        stage.flows(1, live(2))
 
 
 def stopped_node():
@@ -298,7 +304,7 @@ def stopped_node():
         stage.line.note("done", "node 3 is stopped (SIGSTOP)", began)
         stage.links_become("DOWN", [(i, 3) for i in others], began, down_within)
         stage.acquire_ends(1, spare(3), ["LINK_DOWN"])
-        stage.cut_off(1, 3)
+        stage.cut_off(others, 3)
         stage.acquire_ends(5, spare(4), ["OK"])
         cloud.run(max(0.0, began + OUTAGE_S - time.monotonic()))
         window.judge(stage.line)
@@ -308,8 +314,8 @@ def stopped_node():
         cloud.well(stage.line, healed)
         stage.acquire_ends(1, spare(3), ["OK"])
         stage.acquire_ends(3, spare(1), ["OK"])
-        stage.flows_again(1, live(3), 3)
-        stage.flows_again(3, live(1), 1)
+        stage.flows(1, live(3))
+        stage.flows(3, live(1))
 
 
 def partition():
@@ -324,9 +330,9 @@ def partition():
         stage.acquire_ends(5, spare(1), ["LINK_DOWN"])
         stage.acquire_ends(1, spare(2), ["OK"])
         stage.acquire_ends(5, spare(3), ["OK"])
-        stage.cut_off(1, 5)
-        stage.cut_off(5, 1)
-        stage.flows_again(1, live(2), 2)
+        stage.cut_off(left, 5)
+        stage.cut_off(right, 1)
+        stage.flows(1, live(2))
         windows = [cloud.watch(left), cloud.watch(right)]
         cloud.run(max(0.5, began + OUTAGE_S - time.monotonic()))
         for window in windows:
@@ -336,7 +342,7 @@ def partition():
         stage.line.note("heal", "the switch is whole again", healed)
         cloud.well(stage.line, healed)
         stage.acquire_ends(1, spare(5), ["OK"])
-        stage.flows_again(1, live(5), 5)
+        stage.flows(1, live(5))
 
 
 SITUATIONS = [wrong_setting_on_two, wrong_setting_on_all, required_setting_absent_on_all, killed_publisher, stopped_node,
