@@ -72,7 +72,8 @@ enum class HostEventKind : uint8_t {
   kPublishFailed,  // text
   kUnpublished,    // the handle is free
   kOutcome,        // the one terminal outcome of an acquire. Unless OK, the handle is free
-  kEnded,   // an acquisition that was OK is over: reason in `outcome` (GONE, LINK_DOWN, CANCELLED after
+  kEnded,   // an acquisition that was OK is over: reason in `outcome` (GONE; MOVED: a newer publication, at
+            // `node`; LINK_DOWN: its source has been silent for its lease; LOOP; CANCELLED after
             // release). The handle is free
   kTooBig,  // packets of this publication exceed what the path carries: size, size_max
 };
