@@ -24,9 +24,11 @@ namespace trunkline::relay::mesh {
 namespace {
 
 constexpr Nanos kFirstRetry = core::from_ms(100);
-constexpr Nanos kExchange = core::from_s(3);         // then a new msg1; longer than any round trip
-constexpr Nanos kLongestBackoff = core::from_s(30);  // of an incompatible link
-constexpr Nanos kOldSession = core::from_s(1);       // a replaced session still receives what was under way
+constexpr Nanos kExchange = core::from_s(3);             // then a new msg1; longer than any round trip
+constexpr Nanos kLongestRoundTrip = core::from_ms(400);  // between any two regions, where none was measured
+constexpr Nanos kShortest = core::from_ms(20);           // a measured one may have been a lucky one
+constexpr Nanos kLongestBackoff = core::from_s(30);      // of an incompatible link
+constexpr Nanos kOldSession = core::from_s(1);  // a replaced session still receives what was under way
 
 std::span<uint8_t> after_header(std::array<uint8_t, kMaxFrameBytes>& datagram, uint16_t length) {
   return std::span(datagram).subspan(kHeaderBytes, length - kHeaderBytes);
@@ -329,7 +331,8 @@ void MeshState::remove_session(Link& l, int8_t parity) {
   command_all(c);
 }
 
-// `first_word`: how long the peer's first packet on it may take to arrive.
+// `first_word`: how long the peer's first packet on it may take to arrive. An exchange with lost messages
+// takes longer than a round trip: patience for one, not for the exchange.
 void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnation, uint8_t peer_cores,
                                  Nanos first_word) {
   CoreCommand c;
@@ -340,6 +343,7 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   l.active = parity;
   l.made = -1;
   l.active_since = now;
+  first_word = std::min(first_word, l.rtt.known() ? std::max(l.rtt.p99(), kShortest) : kLongestRoundTrip);
   l.heard = now + first_word;
   l.deaf = false;
   l.heard_by_peer = now + std::max(l.rtt.smoothed(), first_word) * 2;

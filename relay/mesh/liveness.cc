@@ -45,7 +45,7 @@ void MeshState::on_evidence(const CoreEvent& e) {
   // any core outweighs bad news of another, for as long as two heartbeats and a bit. "Nothing yet" is bad
   // news too, once an answer has had time to come (activate_session).
   if (core::from_us(e.peer_heard_age_us) < config.link.down_after) {
-    l.heard_by_peer = std::max(l.heard_by_peer, now);
+    l.heard_by_peer = now;
     l.deaf = false;
   } else if (now - l.heard_by_peer >= config.link.heartbeat * 12 / 5) {
     l.deaf = true;
@@ -54,7 +54,8 @@ void MeshState::on_evidence(const CoreEvent& e) {
 }
 
 void MeshState::heard(Link& l, Nanos at) {
-  l.heard = std::max(l.heard, at);
+  // The first word of a session ends the patience that it was given for it (activate_session).
+  l.heard = l.heard > now ? std::max(at, l.active_since) : std::max(l.heard, at);
   if (l.deaf) {
     if (l.alive) set_alive(l, false);
     return;

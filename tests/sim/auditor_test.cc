@@ -77,6 +77,21 @@ struct Stage {
     if (damage_at < length) bytes[damage_at] ^= 1;
     auditor.packet(auditor.acquisition(handle).node, handle, bytes, at_ms(1'100));
   }
+  // Node 2 publishes track 0 too, younger; returns the publication's number.
+  uint32_t publish_younger() {
+    Publication p;
+    p.node = 2;
+    p.id = track_id(0);
+    p.generation = 9;
+    p.from = at_ms(1'000);
+    HostEvent e;
+    e.kind = HostEventKind::kPublished;
+    e.handle = auditor.publish(p);
+    e.generation = 9;
+    auditor.event(2, e, at_ms(1'001));
+    auditor.publication(e.handle).sent = 3;
+    return static_cast<uint32_t>(e.handle >> 1);
+  }
   Stamp stamp(uint32_t number) const {
     return {track_id(0), static_cast<uint32_t>(publication >> 1), number};
   }
@@ -226,6 +241,70 @@ const Case kCases[] = {
        s.say(0, e, at_ms(1'100));
      },
      "by nobody"},
+    {"an older publication's packet while the younger lives",
+     [](Stage& s) {
+       const uint32_t younger = s.publish_younger();
+       s.packet(s.acquire, {track_id(0), younger, 0});
+       s.packet(s.acquire, s.stamp(0));
+     },
+     "generation 7 of node 1 after generation 9 of node 3 was delivered"},
+    {"an older publication's packet when the younger is gone",
+     [](Stage& s) {
+       const uint32_t younger = s.publish_younger();
+       s.packet(s.acquire, {track_id(0), younger, 0});
+       s.auditor.unpublish(Auditor::publication_handle(younger), at_ms(1'050));
+       s.packet(s.acquire, s.stamp(0));
+     },
+     nullptr},
+    {"an end although nothing happened",
+     [](Stage& s) {
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+       s.say(1, s.ended(s.acquire, Outcome::link_down), at_ms(1'200));
+     },
+     "as well as ever"},
+    {"an end because the publisher ended",
+     [](Stage& s) {
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+       s.auditor.unpublish(s.publication, at_ms(1'150));
+       s.say(1, s.ended(s.acquire, Outcome::gone), at_ms(1'200));
+     },
+     nullptr},
+    {"an end because another publishes it",
+     [](Stage& s) {
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+       s.publish_younger();
+       s.say(1, s.ended(s.acquire, Outcome::moved), at_ms(1'200));
+     },
+     nullptr},
+    {"an end because the wire failed",
+     [](Stage& s) {
+       struct Cut final : Evidence {
+         bool well(NodeIndex, NodeIndex, Nanos) const override { return false; }
+         bool link_up(NodeIndex, NodeIndex) const override { return false; }
+       } cut;
+       s.auditor.use(cut);
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+       s.say(1, s.ended(s.acquire, Outcome::link_down), at_ms(1'200));
+     },
+     nullptr},
+    {"packets that stop while all is well",
+     [](Stage& s) {
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+       s.auditor.begin_steady();
+       s.auditor.publication(s.publication).sent = 20;
+       for (uint32_t n = 3; n < 10; ++n) s.packet(s.acquire, s.stamp(n));
+       s.auditor.end_steady(at_ms(2'000), at_ms(100), at_ms(100));
+     },
+     "got 7 of the 14 packets"},
+    {"packets that are still on their way",
+     [](Stage& s) {
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+       s.auditor.begin_steady();
+       s.auditor.publication(s.publication).sent = 20;
+       for (uint32_t n = 3; n < 18; ++n) s.packet(s.acquire, s.stamp(n));
+       s.auditor.end_steady(at_ms(2'000), at_ms(100), at_ms(100));
+     },
+     nullptr},
     {"something left at the end", [](Stage& s) { s.auditor.finish(at_ms(1'100)); }, "still open"},
     {"a node that stands still is not late",
      [](Stage& s) {

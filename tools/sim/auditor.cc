@@ -33,14 +33,22 @@ std::string Auditor::name(const Acquisition& a, uint64_t handle) const {
 
 // ---- what the world does
 
+void Auditor::started(NodeIndex node, uint64_t incarnation) {
+  nodes_[node].incarnation = incarnation;
+}
+
 void Auditor::stopped(NodeIndex node, Nanos now) {
   for (Acquisition& a : acquisitions_) {
     if (a.node != node) continue;
-    if (a.state == Acquisition::State::kAsked) ++report_.with_node;
+    if (a.state == Acquisition::State::kAsked) {
+      ++report_.with_node;
+      report_.marks.hit(Mark::lost_with_crash);
+    }
     if (a.state != Acquisition::State::kOver) a.state = Acquisition::State::kWithNode;
   }
   for (Publication& p : publications_) {
     if (p.node != node || p.closed) continue;
+    report_.marks.hit(Mark::crashed_publishing);
     p.until = std::min(p.until, now);
     p.closed = true;
   }
@@ -79,11 +87,22 @@ uint64_t Auditor::acquire(const Acquisition& acquisition) {
   const uint64_t handle = acquisition_handle(acquisitions_.size() - 1);
   due_.push({last_moment(acquisition), handle});
   earliest_ = due_.top().at;
+  Told& here = told(acquisition.node, acquisition.track);
+  acquisitions_.back().joined = here.asking > 0;
+  if (++here.asking == 10) report_.marks.hit(Mark::crowd);
+  bool reaches = evidence_ == nullptr;
+  for (NodeIndex peer = 0; peer < nodes_.size() && !reaches; ++peer)
+    reaches = peer != acquisition.node && evidence_->link_up(acquisition.node, peer);
+  if (!reaches) report_.marks.hit(Mark::asked_while_cut_off);
   return handle;
 }
 
 void Auditor::release(uint64_t handle) {
-  acquisition(handle).released = true;
+  Acquisition& a = acquisition(handle);
+  a.released = true;
+  if (a.state == Acquisition::State::kAsked) report_.marks.hit(Mark::cancelled_early);
+  if (a.state == Acquisition::State::kOk && a.publication != UINT32_MAX)
+    report_.marks.hit(Mark::released_fed);
 }
 
 // ---- S1
@@ -143,6 +162,9 @@ void Auditor::event(NodeIndex node, const HostEvent& event, Nanos now) {
   if (a.released) return;
   ++report_.ended_later;
   ended_.push_back(event.handle);
+  if (event.outcome == Outcome::gone) report_.marks.hit(Mark::ended_gone);
+  if (event.outcome == Outcome::link_down) report_.marks.hit(Mark::ended_link_down);
+  judge_end(a, event, now);
 }
 
 void Auditor::outcome(Acquisition& a, uint64_t handle, const HostEvent& event, Nanos now) {
@@ -153,7 +175,12 @@ void Auditor::outcome(Acquisition& a, uint64_t handle, const HostEvent& event, N
   a.outcome = event.outcome;
   a.ended = now;
   a.text = event.text.data();
+  a.source = event.local ? node_id(a.node) : event.node;
   report_.count_outcome(event.outcome, now - a.submitted);
+  notice_outcome(a, event, now);
+  Told& here = told(a.node, a.track);
+  if (here.asking > 0) --here.asking;
+  if (event.outcome != Outcome::ok && event.outcome != Outcome::cancelled) here.denied = now;
   if (now > last_moment(a)) {
     violate(now, "S1: " + name(a, handle) + " ended too late: " + said + " at " + ms(now));
   }
@@ -164,31 +191,30 @@ void Auditor::outcome(Acquisition& a, uint64_t handle, const HostEvent& event, N
   judge_expectation(a, event, now);
 }
 
-// S3
+// T1
 void Auditor::judge_truth(const Acquisition& a, const HostEvent& event, Nanos now) {
   const Nanos before = a.submitted - memory_;
   if (event.outcome == Outcome::ok) {
     const core::NodeId who = event.local ? node_id(a.node) : event.node;
     // Whoever carries a track may serve it; somebody must have published it.
-    const bool anybody = std::any_of(publications_.begin(), publications_.end(),
-                                     [&](const Publication& p) { return p.track == a.track; });
+    const bool anybody = any_of_track(a.track, [](const Publication&) { return true; });
     if (event.local ? !ever_published(a.track, who) : !anybody) {
-      violate(now, "S3: " + name(a, event.handle) + ": OK from node " + std::to_string(who.value) +
+      violate(now, "T1: " + name(a, event.handle) + ": OK from node " + std::to_string(who.value) +
                        ", and nobody ever published it");
     }
   }
   const bool negative = event.outcome == Outcome::not_here || event.outcome == Outcome::gone;
   if (negative && event.authoritative && published_throughout(a.track, event.node, before, now)) {
-    violate(now, "S3: " + name(a, event.handle) + ": an authoritative " + relay::outcome_name(event.outcome) +
+    violate(now, "T1: " + name(a, event.handle) + ": an authoritative " + relay::outcome_name(event.outcome) +
                      " from node " + std::to_string(event.node.value) + ", which had it all the time");
   }
   if (negative && published_throughout(a.track, node_id(a.node), before, now)) {
-    violate(now, "S3: " + name(a, event.handle) + ": " + relay::outcome_name(event.outcome) +
+    violate(now, "T1: " + name(a, event.handle) + ": " + relay::outcome_name(event.outcome) +
                      " on the node that publishes it");
   }
 }
 
-// L1
+// T2
 void Auditor::judge_expectation(const Acquisition& a, const HostEvent& event, Nanos now) {
   if (a.expect == Expect::kNothing || a.released) return;
   const Outcome wanted = a.expect == Expect::kOk ? Outcome::ok : Outcome::not_here;
@@ -197,11 +223,11 @@ void Auditor::judge_expectation(const Acquisition& a, const HostEvent& event, Na
   if ((a.also >> static_cast<uint32_t>(event.outcome) & 1) != 0) return;
   const Nanos took = now - a.submitted;
   if (event.outcome != wanted && !gone) {
-    violate(now, "L1: " + name(a, event.handle) + ": all is well, and it ended " +
+    violate(now, "T2: " + name(a, event.handle) + ": all is well, and it ended " +
                      relay::outcome_name(event.outcome) + " instead of " + relay::outcome_name(wanted) +
                      " (" + event.text.data() + ")");
   } else if (a.expect_within.ns != 0 && took > a.expect_within) {
-    violate(now, "L1: " + name(a, event.handle) + ": all is well, and " + relay::outcome_name(wanted) +
+    violate(now, "T2: " + name(a, event.handle) + ": all is well, and " + relay::outcome_name(wanted) +
                      " took " + ms(took) + ", more than " + ms(a.expect_within));
   }
 }
@@ -220,6 +246,8 @@ void Auditor::published_event(NodeIndex node, const HostEvent& event, Nanos now)
     p.flow = event.flow;
     if (event.generation < p.generation)
       violate(now, "S5: " + what + " got an older generation than asked for");
+    p.generation = event.generation;
+    notice_published(p);
   } else if (event.kind == HostEventKind::kUnpublished) {
     if (p.until == core::kNever || p.closed)
       violate(now, "S1: " + what + " was unpublished by nobody, or twice");
@@ -227,45 +255,8 @@ void Auditor::published_event(NodeIndex node, const HostEvent& event, Nanos now)
   } else {
     p.until = std::min(p.until, now);
     p.closed = true;
-    if (!nodes_[node].may_refuse) violate(now, "L1: " + what + " failed: " + event.text.data());
+    if (!nodes_[node].may_refuse) violate(now, "T2: " + what + " failed: " + event.text.data());
   }
-}
-
-// S2
-void Auditor::packet(NodeIndex node, uint64_t handle, std::span<const uint8_t> bytes, Nanos now) {
-  if (is_publication(handle) || handle >> 1 >= acquisitions_.size()) {
-    return violate(now, "S2: a packet for handle " + std::to_string(handle) + ", which is no acquisition");
-  }
-  Acquisition& a = acquisition(handle);
-  const auto stamp = read_stamp(bytes);
-  if (a.node != node) return violate(now, "S2: a packet for " + name(a, handle) + " on another node");
-  if (!stamp) return violate(now, "S2: a packet for " + name(a, handle) + " was changed on the way");
-  if (stamp->track != a.id) {
-    return violate(now, "S2: " + name(a, handle) + " got a packet of track " + stamp->track.hex());
-  }
-  if (stamp->publication >= publications_.size() || publications_[stamp->publication].track != a.track ||
-      stamp->number >= publications_[stamp->publication].sent) {
-    return violate(now, "S2: " + name(a, handle) + " got a packet that nobody sent");
-  }
-  ++report_.packets_delivered;
-  if (a.publication != stamp->publication) {
-    a.publication = stamp->publication;
-    a.highest = stamp->number;
-    a.seen = 1;
-    return;
-  }
-  if (stamp->number > a.highest) {
-    const uint32_t ahead = stamp->number - a.highest;
-    a.seen = ahead >= 64 ? 1 : (a.seen << ahead) | 1;
-    a.highest = stamp->number;
-    return;
-  }
-  const uint32_t behind = a.highest - stamp->number;
-  if (behind >= 64) return;
-  const uint64_t bit = uint64_t{1} << behind;
-  if ((a.seen & bit) != 0)
-    violate(now, "S2: " + name(a, handle) + " got packet " + std::to_string(stamp->number) + " twice");
-  a.seen |= bit;
 }
 
 // ---- judgement
@@ -284,14 +275,8 @@ void Auditor::finish(Nanos now) {
   }
 }
 
-// Newest first.
-template <class Test>
-bool Auditor::any_of_track(uint32_t track, Test&& test) const {
-  if (track >= newest_of_.size()) return false;
-  for (uint64_t i = newest_of_[track]; i != UINT64_MAX; i = publications_[i].before) {
-    if (test(publications_[i])) return true;
-  }
-  return false;
+Auditor::Told& Auditor::told(NodeIndex node, uint32_t track) {
+  return nodes_[node].told[track];
 }
 
 bool Auditor::ever_published(uint32_t track, core::NodeId node) const {

@@ -5,16 +5,19 @@
 // not against the relay's code, and shares no state with the nodes: a mistake must be made twice, in two
 // different ways, to go unseen. Its rules:
 //
-//   S1  every acquire ends exactly once, at or before its deadline + one tick. A node that stands still or
-//   runs
-//       late cannot act: what falls due meanwhile must end at the very instant at which the node runs again
-//   S2  a delivered packet belongs to the track that was acquired, to a publication that truly existed, is
-//       unchanged, and comes once
-//   S3  an answer tells the truth: OK names a node that published the track; an authoritative negative does
-//   not
-//       name a node that had it all the time; "local" is said of the node's own tracks only
-//   L1  what is asked in the liveness phase is answered as the truth demands (expect())
-//   E1  an acquisition that was released ends; at the end of a run nothing is open
+//   S1   every acquire ends exactly once, at or before its deadline + one tick. A node that stands still or
+//        runs late cannot act: what falls due meanwhile must end when the node runs again
+//   S2   a delivered packet belongs to the track that was acquired, to a publication that truly existed, is
+//        unchanged, and comes once
+//   S5   once a younger epoch was delivered, no older one is, while the younger lives and can be reached
+//   S10  what is fed goes on: it ends when the publisher ends, when a younger one appears, or when the wire
+//        failed; and while all is well every packet that is sent arrives
+//   T1   an answer tells the truth: OK names a node that has or had the track; an authoritative negative does
+//        not name a node that had it all the time; "local" is said of the node's own tracks only
+//   T2   what is asked in the liveness phase is answered as the truth demands, and soon (Expect)
+//   E1   an acquisition that was released ends; at the end of a run nothing is open
+//
+// What no single host can see is judged in auditor_mesh.h (S3, S4, S9, S12) and auditor_links.h (L1, L4).
 //
 // Acquisitions and publications are numbered here; the numbers are the handles that the nodes are given,
 // never used twice in a run, so that an answer for the wrong one is seen. One thread. O(1) per event, and
@@ -26,6 +29,7 @@
 #include <queue>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -55,13 +59,38 @@ struct Acquisition {
   uint64_t also = 0;      // outcomes that are as good as the expected one: a bit per Outcome number
   enum class State : uint8_t { kAsked, kOk, kOver, kWithNode } state = State::kAsked;
   bool released = false;
+  bool joined = false;  // others of its node waited for the same track when it was asked
   relay::Outcome outcome = relay::Outcome::ok;  // once it is no longer kAsked
   Nanos ended{};                                // when that was said
   std::string text{};                           // what was said about it
+  core::NodeId source{};                        // OK: who said so
   // Which packets came: the newest publication's highest number, and a bit for each of the 64 below it.
   uint32_t publication = UINT32_MAX;
   uint32_t highest = 0;
   uint64_t seen = 0;
+  Nanos last_packet{};  // when the last one came
+  // While all is to be well (Auditor::begin_steady): the first packet that must come, and how many came
+  // since.
+  uint32_t steady_from = UINT32_MAX;
+  uint32_t steady_came = 0;
+};
+
+// Which of two publications of a track counts: the greater (design: words).
+struct Epoch {
+  uint64_t generation = 0;
+  uint64_t incarnation = 0;
+  uint64_t node = 0;
+  auto operator<=>(const Epoch&) const = default;
+};
+
+// What the auditor must know of wire and links to excuse an end; the fleet's auditors know (auditor_mesh.h).
+class Evidence {
+ public:
+  virtual ~Evidence() = default;
+  // Both nodes have run on time since `since`, and the wire between them was whole.
+  virtual bool well(NodeIndex a, NodeIndex b, Nanos since) const = 0;
+  // What `node` says of its link to `peer`.
+  virtual bool link_up(NodeIndex node, NodeIndex peer) const = 0;
 };
 
 struct Publication {
@@ -69,7 +98,8 @@ struct Publication {
   uint16_t queue = 0;
   uint32_t track = 0;
   core::TrackId id{};
-  uint64_t generation = 0;
+  uint64_t generation = 0;   // once confirmed: the one that the node gave
+  uint64_t incarnation = 0;  // of its node
   Nanos from{};
   Nanos until = core::kNever;  // when it was unpublished, or its node crashed
   bool confirmed = false;      // the node said kPublished
@@ -84,7 +114,10 @@ class Auditor {
  public:
   Auditor(uint32_t nodes, Report& report) : nodes_(nodes), report_(report) {}
 
+  void use(const Evidence& evidence) { evidence_ = &evidence; }
+
   // ---- what the world does
+  void started(NodeIndex node, uint64_t incarnation);
   void stopped(NodeIndex node, Nanos now);              // crashed: what was open there ends with it
   void still(NodeIndex node, Nanos from, Nanos until);  // paused
   void late_by(NodeIndex node, Nanos most);             // a slow node's largest delay; stays until changed
@@ -100,6 +133,10 @@ class Auditor {
   bool has_ended() const { return !ended_.empty(); }
   std::vector<uint64_t> take_ended() { return std::exchange(ended_, {}); }
   void release(uint64_t handle);
+  // From now on all is well, and stays so until end_steady(): what is fed gets every packet (S10), but for
+  // those that were sent in the last `on_their_way`.
+  void begin_steady();
+  void end_steady(Nanos now, Nanos on_their_way, Nanos packets_every);
 
   // ---- what the nodes say
   void event(NodeIndex node, const relay::HostEvent& event, Nanos now);
@@ -115,6 +152,10 @@ class Auditor {
   bool failed() const { return !violations_.empty(); }
   const std::vector<Violation>& violations() const { return violations_; }
 
+  // Has a publication of the track begun or ended since?
+  bool publishes(NodeIndex node, const core::TrackId& track) const;
+  bool changed_hands(const core::TrackId& track, Nanos since) const;
+
   // ---- the truth, for the workload
   static constexpr bool is_publication(uint64_t handle) { return (handle & 1) != 0; }
   Publication& publication(uint64_t handle) { return publications_[handle >> 1]; }
@@ -125,10 +166,17 @@ class Auditor {
   static uint64_t acquisition_handle(size_t index) { return index << 1; }
 
  private:
+  // What one node's hosts were told of one track.
+  struct Told {
+    uint32_t asking = 0;  // acquires that wait
+    Nanos denied{-1};     // when one last ended with nothing
+  };
   struct NodeTruth {
     Nanos still_from{-1}, still_until{-1};
     Nanos late_by{};
     bool may_refuse = false;
+    uint64_t incarnation = 0;
+    std::unordered_map<uint32_t, Told> told;  // by track
   };
   struct Due {
     Nanos at{};
@@ -142,8 +190,28 @@ class Auditor {
   void judge_truth(const Acquisition& acquisition, const relay::HostEvent& event, Nanos now);
   void judge_expectation(const Acquisition& acquisition, const relay::HostEvent& event, Nanos now);
   void published_event(NodeIndex node, const relay::HostEvent& event, Nanos now);
+  // Newest first, until the test says true.
   template <class Test>
-  bool any_of_track(uint32_t track, Test&& test) const;
+  bool any_of_track(uint32_t track, Test&& test) const {
+    if (track >= newest_of_.size()) return false;
+    for (uint64_t i = newest_of_[track]; i != UINT64_MAX; i = publications_[i].before) {
+      if (test(publications_[i])) return true;
+    }
+    return false;
+  }
+  // auditor_media.cc
+  void judge_epoch(const Acquisition& acquisition, uint64_t handle, uint32_t publication, Nanos now);
+  void judge_end(const Acquisition& acquisition, const relay::HostEvent& event, Nanos now);
+  bool source_is_well(const Acquisition& acquisition) const;
+  // auditor_marks.cc
+  void notice_outcome(const Acquisition& acquisition, const relay::HostEvent& event, Nanos now);
+  void notice_published(const Publication& publication);
+
+  Told& told(NodeIndex node, uint32_t track);
+  Epoch epoch(const Publication& p) const { return {p.generation, p.incarnation, node_id(p.node).value}; }
+  bool well(NodeIndex a, NodeIndex b, Nanos since) const {
+    return a == b || evidence_ == nullptr || evidence_->well(a, b, since);
+  }
   bool ever_published(uint32_t track, core::NodeId node) const;
   // Without a break from before `from` until `to`.
   bool published_throughout(uint32_t track, core::NodeId node, Nanos from, Nanos to) const;
@@ -158,6 +226,7 @@ class Auditor {
   Nanos earliest_ = core::kNever;  // due_.top().at
   Nanos memory_ = core::from_ms(300);
   std::vector<Violation> violations_;
+  const Evidence* evidence_ = nullptr;  // nullptr: all is well
   Report& report_;
 };
 

@@ -25,7 +25,9 @@ Fleet::Fleet(const Options& options, Report& report, std::FILE* trace_to)
       events(stream(options.seed, "order")),
       trace(trace_to),
       auditor(static_cast<uint32_t>(options.nodes.size()), report),
-      network(options_, events, trace) {
+      network(options_, events, trace),
+      mesh_auditor(options_, auditor, network, report) {
+  report.begin_seed(options_.faults);
   for (NodeIndex node = 0; node < size(); ++node) {
     rebuild(node, options_.builds[node]);
     if (options_.is_small(node)) auditor.may_refuse(node);
@@ -37,6 +39,7 @@ Fleet::Fleet(const Options& options, Report& report, std::FILE* trace_to)
 Event Fleet::next() {
   const Event event = events.pop();
   ++handled_;
+  mesh_auditor.look(event.time);
   trace.fold(static_cast<uint64_t>(event.time.ns));
   trace.fold(static_cast<uint64_t>(event.kind) << 48 | uint64_t{event.node} << 32 | event.arg);
   if (event.kind == EventKind::kDeliver) {
@@ -67,6 +70,7 @@ void Fleet::touch(NodeIndex node) {
 void Fleet::run(NodeIndex node) {
   Slot& slot = slots_[node];
   slot.node->run(now());
+  mesh_auditor.ran(node);
   if (slot.late_by.ns > 0) slot.busy_until = now() + Nanos{between(lateness_, 0, slot.late_by.ns)};
   plan_wake(node);
 }
@@ -120,6 +124,8 @@ void Fleet::make(NodeIndex node) {
   slot.node =
       std::make_unique<SimNode>(node, options_.seed, slot.config, slot.incarnation, network, auditor, trace);
   slot.hints = 0;
+  auditor.started(node, slot.incarnation);
+  mesh_auditor.started(node, slot.node->mesh(), slot.node->path(), slot.config, now());
   run(node);
 }
 
@@ -127,6 +133,7 @@ void Fleet::crash(NodeIndex node) {
   Slot& slot = slots_[node];
   if (slot.node == nullptr) return;
   slot.node->count_drops(report_);
+  mesh_auditor.stopped(node);
   slot.node.reset();
   slot.wake_at = core::kNever;
   slot.still_until = slot.busy_until = Nanos{};
@@ -140,6 +147,7 @@ void Fleet::stand_still(NodeIndex node, Nanos until) {
   if (slot.still_until < now()) slot.still_from = now();  // else it goes on standing still
   slot.still_until = until;
   auditor.still(node, slot.still_from, slot.still_until);
+  mesh_auditor.still(node, slot.still_from, slot.still_until);
   plan_wake(node);
 }
 
@@ -156,6 +164,7 @@ void Fleet::delay_timers(NodeIndex node, Nanos at_most) {
 // What fell due while it was late may still come late: the larger one counts until somebody says otherwise.
 void Fleet::tell_lateness(NodeIndex node) {
   auditor.late_by(node, slots_[node].late_by + slots_[node].timers_by);
+  mesh_auditor.late_by(node, slots_[node].late_by + slots_[node].timers_by);
 }
 
 // ---- hosts
@@ -205,6 +214,7 @@ void Fleet::collect() {
   for (const Slot& slot : slots_) {
     if (slot.node != nullptr) slot.node->count_drops(report_);
   }
+  mesh_auditor.finish();
   const io::WireModel::Counters wire = network.totals();
   report_.datagrams_sent += network.sent();
   report_.datagrams_lost += wire.lost;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "tools/sim/auditor.h"
+#include "tools/sim/auditor_mesh.h"
 #include "tools/sim/builds.h"
 #include "tools/sim/event_queue.h"
 #include "tools/sim/network.h"
@@ -113,6 +114,7 @@ class Fleet {
   Trace trace;
   Auditor auditor;
   Network network;
+  MeshAuditor mesh_auditor;
 };
 
 }  // namespace trunkline::sim

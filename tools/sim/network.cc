@@ -190,6 +190,11 @@ void Network::apply(Path& p) {
     now.p_bad_to_good = 1;  // a burst that is under way ends
   }
   now.cut = p.cuts > 0;
+  if (p.cuts == 0 && p.cut_since != core::kNever) {
+    p.cut_since = core::kNever;
+    p.whole_since = events_.now();
+  }
+  if (p.cuts > 0 && p.cut_since == core::kNever) p.cut_since = events_.now();
   p.model.set(now);
 }
 

@@ -55,6 +55,16 @@ class Network final : public io::SimWire {
   void clear(NodeIndex from, NodeIndex to);
   // All is well again.
   void heal();
+  // Since when nothing passes from `from` to `to`; kNever: something does.
+  Nanos cut_since(NodeIndex from, NodeIndex to) const { return paths_[from * nodes_ + to].cut_since; }
+  // Since when it is not cut. Contract: it is not.
+  Nanos whole_since(NodeIndex from, NodeIndex to) const { return paths_[from * nodes_ + to].whole_since; }
+  bool impaired(NodeIndex from, NodeIndex to) const {
+    const Path& p = paths_[from * nodes_ + to];
+    return p.impaired || p.gray;
+  }
+  // One way, without faults.
+  Nanos delay(NodeIndex from, NodeIndex to) const { return paths_[from * nodes_ + to].base.delay; }
 
   uint64_t sent() const { return sent_; }
   uint64_t swallowed() const { return swallowed_; }
@@ -66,6 +76,8 @@ class Network final : public io::SimWire {
     io::WireModel model;
     io::Impairment base;  // the region's delay, nothing else
     uint32_t cuts = 0;
+    Nanos cut_since = core::kNever;
+    Nanos whole_since{};
     bool impaired = false;
     bool gray = false;
     Gray loses = Gray::kMedia;

@@ -143,6 +143,7 @@ bool Workload::publish(uint32_t t, NodeIndex node) {
   p.track = t;
   p.id = track.id;
   p.generation = track.automatic ? 0 : ++track.generation;
+  p.incarnation = fleet_.node(node).mesh().incarnation();
   p.from = fleet_.now();
   const uint64_t handle = fleet_.auditor.publish(p);
   track.live.push_back(handle);

@@ -3,14 +3,24 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace trunkline::sim {
 
+namespace {
+
+constexpr Nanos kLongestWay = core::from_ms(600);  // of a packet, over as many nodes as it may take
+
+}  // namespace
+
 World::World(const Options& options, Report& report, std::FILE* trace)
+    : World(options, draw_faults(options), report, trace) {}
+
+World::World(const Options& options, std::vector<FaultEvent> faults, Report& report, std::FILE* trace)
     : options_(options),
       fleet_(options_, report, trace),
       workload_(fleet_, options_, report),
-      faults_(draw_faults(options_)) {
+      faults_(std::move(faults)) {
   // Where nothing is lost an answer is as old as its way is long, there and perhaps over a hop: 164 ms at
   // most each, and what jitter and reordering add. Where something is, or a peer has no room, it is repeated
   // for as long as somebody waits for it: the longest deadline of the workload.
@@ -168,9 +178,11 @@ void World::next_phase() {
     case Phase::kLiveness:
       for (NodeIndex node = 0; node < fleet_.size(); ++node) fleet_.auditor.late_by(node, Nanos{});
       check_links();
+      fleet_.auditor.begin_steady();
       workload_.check_liveness();
       return last(p.liveness);
     case Phase::kPermanent:
+      fleet_.auditor.end_steady(fleet_.now(), kLongestWay, options_.media_every);
       // First it is noticed: at most three heartbeats and one way (L1 of a link), and searches that were
       // under way come to their end.
       if (p.permanent.ns == 0) return next_phase();

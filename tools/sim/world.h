@@ -27,11 +27,14 @@ class World {
  public:
   // `trace`: where to print what happens; nullptr: nowhere.
   World(const Options& options, Report& report, std::FILE* trace = nullptr);
+  // With a schedule of faults of the caller's: what is left of a seed's own while it is being shrunk.
+  World(const Options& options, std::vector<FaultEvent> faults, Report& report, std::FILE* trace = nullptr);
 
   // Until the end, or until the first violation.
   void run();
   const std::vector<Violation>& violations() const { return fleet_.auditor.violations(); }
   uint64_t trace_hash() const { return fleet_.trace.hash(); }
+  Nanos now() const { return fleet_.now(); }
 
  private:
   enum class Phase : uint8_t { kWarmUp, kSafety, kHeal, kLiveness, kPermanent, kAsking, kDrain, kOver };
