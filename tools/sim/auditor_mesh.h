@@ -53,8 +53,8 @@ struct Relations {
   std::vector<Serve> serves;
 };
 
-// The nodes that media may pass on its way: publisher, then as many relays as the hop limit allows.
-inline constexpr uint32_t kLongestPath = 4;
+// The most nodes on the way of media, publisher first: what a path in ANSWER has room for (docs/protocol.md).
+inline constexpr uint32_t kLongestPath = 8;
 
 // Each returns what is wrong, in a sentence; empty: nothing. relations[i] are node i + 1's.
 std::string judge_single_feed(std::span<const Relations> relations);  // S3
