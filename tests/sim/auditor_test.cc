@@ -144,15 +144,18 @@ const Case kCases[] = {
        s.say(1, s.outcome(s.acquire, Outcome::cancelled), at_ms(1'100));
      },
      nullptr},
-    {"OK from a node that never had it",
-     [](Stage& s) { s.say(1, s.outcome(s.acquire, Outcome::ok, {3}), at_ms(1'100)); }, "never published it"},
+    {"OK from a node that carries it",
+     [](Stage& s) { s.say(1, s.outcome(s.acquire, Outcome::ok, {3}), at_ms(1'100)); }, nullptr},
+    {"OK for a track that nobody ever published",
+     [](Stage& s) { s.say(1, s.outcome(s.ask(1, 1), Outcome::ok, {3}), at_ms(1'100)); },
+     "nobody ever published it"},
     {"local, and it is not",
      [](Stage& s) {
        HostEvent e = s.outcome(s.acquire, Outcome::ok);
        e.local = true;
        s.say(1, e, at_ms(1'100));
      },
-     "never published it"},
+     "nobody ever published it"},
     {"denied by its publisher",
      [](Stage& s) {
        HostEvent e = s.outcome(s.acquire, Outcome::not_here);

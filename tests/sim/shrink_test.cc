@@ -77,6 +77,7 @@ TEST(Batch, GivesTheSameReportWhateverTheNumberOfThreads) {
   BatchOptions options;
   options.seeds = 40;
   options.first_seed = 300;
+  options.keep_going = true;
   const BatchResult one = run_batch(options);
   options.jobs = 3;
   const BatchResult three = run_batch(options);

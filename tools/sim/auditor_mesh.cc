@@ -214,10 +214,13 @@ void MeshAuditor::look_around(Nanos now) {
   const auto publishes = [this](NodeIndex node, const core::TrackId& track) {
     return auditor_.publishes(node, track);
   };
-  for (const std::string& wrong :
-       {judge_single_feed(relations_), judge_waits(relations_), judge_feeds(relations_, publishes)}) {
+  for (const std::string& wrong : {judge_single_feed(relations_), judge_waits(relations_)}) {
     if (!wrong.empty()) auditor_.violate(now, wrong);
   }
+  const std::string circle = judge_feeds(relations_, publishes);
+  if (circle.empty()) circle_since_ = core::kNever;
+  if (!circle.empty() && circle_since_ == core::kNever) circle_since_ = now;
+  if (!circle.empty() && now - circle_since_ >= kCircleEnds) auditor_.violate(now, circle);
   judge_switches(now);
   notice();
 }

@@ -66,6 +66,9 @@ std::string judge_feeds(std::span<const Relations> relations, const Published& p
 class MeshAuditor final : public Evidence {
  public:
   static constexpr Nanos kLook = core::from_ms(20);
+  // Nodes that change whom they are fed by at the same moment may close a circle without a publisher. Each
+  // learns so from the path that comes with the feed, which travels once around; then one of them lets go.
+  static constexpr Nanos kCircleEnds = core::from_s(1);
   // Larger meshes are run for what they cost; a look at all pairs of nodes would be most of it.
   static constexpr size_t kMostNodes = 64;
 
@@ -113,6 +116,7 @@ class MeshAuditor final : public Evidence {
   std::vector<Node> nodes_;
   std::vector<Relations> relations_, before_;
   LinkAuditor links_;
+  Nanos circle_since_ = core::kNever;
   Nanos next_look_{};  // kNever: the mesh is too large
 };
 
