@@ -208,8 +208,9 @@ void LinkAuditor::judge_incompatible(NodeIndex index, NodeIndex peer, const std:
   const Node& node = nodes_[index];
   // A session of a former life ends when its silence is noticed.
   const Nanos there = network_.delay(peer, index);
-  const Nanos known = std::max(node.on_time_since, nodes_[peer].on_time_since) +
-                      notice_bounds(there, there, Nanos{}).deaf + node.late_by;
+  const Nanos known =
+      std::max({node.on_time_since, nodes_[peer].on_time_since, node.since[peer] + kFirstWord}) +
+      notice_bounds(there, there, Nanos{}).deaf + node.late_by;
   if (node.states[peer] == LinkState::kUp && nodes_[peer].mesh != nullptr && now > known) {
     return auditor_.violate(now, "L4: " + name(index, peer) + " is up, and they differ in " + setting);
   }
