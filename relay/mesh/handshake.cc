@@ -24,11 +24,11 @@ namespace trunkline::relay::mesh {
 namespace {
 
 constexpr Nanos kFirstRetry = core::from_ms(100);
-constexpr Nanos kExchange = core::from_s(3);             // then a new msg1; longer than any round trip
-constexpr Nanos kLongestRoundTrip = core::from_ms(400);  // between any two regions, where none was measured
-constexpr Nanos kShortest = core::from_ms(20);           // a measured one may have been a lucky one
-constexpr Nanos kLongestBackoff = core::from_s(30);      // of an incompatible link
-constexpr Nanos kOldSession = core::from_s(1);  // a replaced session still receives what was under way
+constexpr Nanos kExchange = core::from_s(3);          // then a new msg1; longer than any round trip
+constexpr Nanos kLongestRoundTrip = core::from_s(1);  // over any wire, where none was measured
+constexpr Nanos kShortest = core::from_ms(20);        // a measured one may have been a lucky one
+constexpr Nanos kLongestBackoff = core::from_s(30);   // of an incompatible link
+constexpr Nanos kOldSession = core::from_s(1);        // a replaced session still receives what was under way
 
 std::span<uint8_t> after_header(std::array<uint8_t, kMaxFrameBytes>& datagram, uint16_t length) {
   return std::span(datagram).subspan(kHeaderBytes, length - kHeaderBytes);

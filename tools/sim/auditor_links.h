@@ -35,7 +35,7 @@ struct NoticeBounds {
 };
 // A link that has just come up is given this long for its first word, before the bounds count: the longest
 // round trip where none was measured, twice, for the peer to say that it hears.
-inline constexpr Nanos kFirstWord = core::from_ms(800);
+inline constexpr Nanos kFirstWord = core::from_s(2);
 // `there`: one way in the direction that died; `back`: the other. `extra`: what faults may delay more.
 NoticeBounds notice_bounds(Nanos there, Nanos back, Nanos extra);
 
