@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "tools/sim/batch.h"
+#include "tools/sim/world.h"
 
 namespace trunkline::sim {
 namespace {
@@ -44,6 +45,17 @@ TEST(Shrinking, LeavesAFewFaultsOfManyAndTheSamePromise) {
   const std::string trace = short_trace(*again);
   EXPECT_LE(std::count(trace.begin(), trace.end(), '\n'), 40) << trace;
   EXPECT_NE(trace.find("S1: "), std::string::npos) << trace;
+}
+
+TEST(Shrinking, ARecipeOfAWholeSeedIsThatSeed) {
+  for (uint64_t seed = 80; seed < 90; ++seed) {
+    Report report;
+    World world(draw_options(seed), report);
+    world.run();
+    Recipe recipe;
+    recipe.seed = seed;
+    EXPECT_EQ(run_recipe(recipe).hash, world.trace_hash()) << "seed " << seed;
+  }
 }
 
 TEST(Shrinking, ARecipeIsReadAsItWasWritten) {

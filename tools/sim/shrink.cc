@@ -51,14 +51,21 @@ Options Recipe::options() const {
 std::vector<FaultEvent> Recipe::schedule() const {
   const Options all = draw_options(seed), now = options();
   const std::vector<FaultEvent> drawn = draw_faults(all);
-  const Nanos end = now.phases.warm_up + now.phases.faults;
+  const auto first = [](const Phases& p) { return p.warm_up + p.faults; };
+  const Nanos drawn_end = first(all.phases), end = first(now.phases);
+  const Nanos before = drawn_end + all.phases.heal + all.phases.liveness;
+  const Nanos after = end + now.phases.heal + now.phases.liveness;
   std::vector<FaultEvent> kept;
   for (uint32_t i = 0; i < drawn.size(); ++i) {
     if (!all_faults && !std::binary_search(faults.begin(), faults.end(), i)) continue;
     FaultEvent e = drawn[i];
     if (e.a >= now.nodes.size() || e.b >= now.nodes.size()) continue;
-    e.time = std::min(e.time, end);
-    e.until = std::min(e.until, end);
+    // What breaks for good does so in a phase of its own, which comes the sooner the shorter the others are.
+    const auto moved = [&](Nanos time) {
+      return time > drawn_end ? time - (before - after) : std::min(time, end);
+    };
+    e.time = moved(e.time);
+    if (e.until.ns != 0) e.until = moved(e.until);
     e.track = std::min(e.track, now.tracks - 1);
     kept.push_back(e);
   }
@@ -268,7 +275,10 @@ std::string short_trace(const Recipe& recipe, uint32_t lines) {
   std::vector<std::string> all;
   std::istringstream trace(std::string(text, length));
   std::free(text);
-  for (std::string line; std::getline(trace, line);) all.push_back(line);
+  for (std::string line; std::getline(trace, line);) {
+    // Heartbeats are most of a trace and the least of its story.
+    if (line.find(" data heartbeat ") == std::string::npos) all.push_back(line);
+  }
   std::vector<std::string> kept;
   // All faults, as far as half of the lines go; the rest is what happened last.
   for (const std::string& line : all) {
