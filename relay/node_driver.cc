@@ -260,8 +260,8 @@ void MeshDriver::begin_shutdown() noexcept {
 bool MeshDriver::shut_down(Nanos now) const {
   const bool empty =
       std::all_of(live_.begin(), live_.end(), [](const auto& live) { return live->count == 0; });
-  // What is due at once is the rest of telling the peers.
-  return empty && static_.idle() && node_.next_deadline() > now;
+  // What is due at once is the rest of telling the peers; a withdrawal that is lost on the way is repeated.
+  return empty && static_.idle() && node_.next_deadline() > now && node_.all_told();
 }
 
 // ---- outputs. There is room: has_room() said so before the step, and a step that writes more is a defect.

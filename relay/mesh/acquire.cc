@@ -311,7 +311,15 @@ void MeshState::describe(const Verdict& verdict, HostEvent& e) const {
       break;
     case Outcome::not_here:
       if (!verdict.authoritative) {
-        std::snprintf(e.text.data(), e.text.size(), "no node that could be asked has the track");
+        const auto refused =
+            std::find_if(links.begin(), links.end(), [](const Link& l) { return l.incompatible; });
+        if (refused == links.end()) {
+          std::snprintf(e.text.data(), e.text.size(), "no node that could be asked has the track");
+        } else {
+          std::snprintf(e.text.data(), e.text.size(),
+                        "no node that could be asked has the track; node %llu could not: %.100s",
+                        static_cast<unsigned long long>(refused->node.value), refused->text.data());
+        }
         return;
       }
       break;

@@ -1,4 +1,6 @@
 // The face of the mesh state machine; everything behind it is MeshState (relay/mesh/mesh_state.h).
+#include <algorithm>
+
 #include "relay/mesh/mesh_node.h"
 
 #include "relay/mesh/mesh_state.h"
@@ -77,6 +79,14 @@ void MeshNode::explain(Nanos now, const core::TrackId& track, Explanation& out) 
 }
 const FlightRecorder& MeshNode::flights() const {
   return impl_->flights;
+}
+
+bool MeshNode::all_told() const {
+  const mesh::Links& links = impl_->links;
+  return std::all_of(links.begin(), links.end(), [](const mesh::Link& l) {
+    const bool said = l.next_change == mesh::kNil && l.serve_work.empty() && l.releases.empty();
+    return !l.alive || (said && l.stream.append_position() == l.stream.acked_position());
+  });
 }
 
 void MeshNode::inspect(Inspector& inspector) const {

@@ -230,6 +230,9 @@ class MeshNode {
   // When step() must be called again at the latest; kNever if only an input can change anything.
   Nanos next_deadline() const;
 
+  // Every peer that is up has acknowledged all that was to be said to it.
+  bool all_told() const;
+
   uint64_t incarnation() const;
   const MeshCounters& counters() const;
   // By outcome number; and time from submitted to outcome in nanoseconds.
