@@ -87,9 +87,6 @@ class PacketPath {
   uint32_t transmit_buffers_in_use() const noexcept { return transmitter_.pool().in_use(); }
 
  private:
-  // Published packets may cross this many links (the first one included): a chain of relays is two or three
-  // long, the acquire's path vector keeps loops out, and this is the last guard.
-  static constexpr uint8_t kPublishedTtl = 4;
   // Received packets per turn. With GRO this is up to 2 MiB, which the second-level cache still holds
   // together with the runs made from it; without, it amortises the system call as well as 64 would.
   static constexpr uint32_t kReceiveBurst = 32;

@@ -54,6 +54,10 @@ struct DatagramHeader {
   uint32_t session_index = 0;  // the receiver's; names the receiver's core
 };
 
+// Published packets may cross this many links (the first one included): a chain of relays is two or three
+// long. The acquire's path vector keeps loops out, and longer chains; this is the last guard.
+inline constexpr uint8_t kPublishedTtl = 4;
+
 struct RecordHeader {
   Label label{};
   RecordKind kind = RecordKind::kPadding;

@@ -31,6 +31,7 @@ constexpr Nanos kAttemptSlack = core::from_ms(10);
 
 void MeshState::advance(uint32_t t) {
   blame_the_silent(t);
+  ask_for_longer(t);
   if (ask_named(t)) return;
   Track& track = tracks[t];
   if (track.phase != Phase::kSearching) return;  // it ended on the way
@@ -48,6 +49,20 @@ void MeshState::advance(uint32_t t) {
   }
   if (in_time || take_reserve(t) || waiting) return;
   if (track.phase == Phase::kSearching) conclude(t, verdict_of(t));
+}
+
+// Who ran out of the budget of somebody with less time than those who wait now is asked again.
+void MeshState::ask_for_longer(uint32_t t) {
+  const Track& track = tracks[t];
+  for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
+    const Ask& asked = asks[a];
+    if (asked.state != AskState::kNegative || asked.outcome != Outcome::deadline) continue;
+    const bool longer = asked.asked_until < track.search_deadline && track.search_deadline > now;
+    if (!longer || !std::as_const(links)[asked.link].can_ask()) continue;
+    if (!may_repeat()) return;
+    rename_ask(a);
+    ask_again(a);
+  }
 }
 
 bool MeshState::overdue(const Ask& asked) const {
@@ -96,7 +111,7 @@ bool MeshState::feeds(const Track& track, LinkId link) const {
 
 bool MeshState::all_views_complete() const {
   for (const Link& l : links) {
-    if (l.can_ask() && !l.view_complete) return false;
+    if (!l.can_ask() || !l.view_complete) return false;
   }
   return true;
 }
@@ -104,7 +119,7 @@ bool MeshState::all_views_complete() const {
 // Nobody is named any more, and one who was has said no with authority: there is nobody left to know better.
 // Only where every node is a peer: elsewhere a peer of a peer may have it.
 bool MeshState::denied_by_all_named(uint32_t t) const {
-  if (!config.full_mesh) return false;
+  if (!config.full_mesh || !all_views_complete()) return false;
   std::array<uint32_t, kMaxLocations> order;
   return candidates(t, order) == 0 && verdict_of(t).authoritative;
 }
@@ -218,6 +233,7 @@ bool MeshState::ask_relay(uint32_t t) {
   }
   ++track.relays;
   counters.add(MeshCounter::relays_asked);
+  rename_ask(nearest);
   asks[nearest].hop_limit = hops;
   asks[nearest].tries = 0;
   asks[nearest].blamed = false;
@@ -260,7 +276,7 @@ bool MeshState::ask(uint32_t t, Link& l, bool named) {
     return false;
   }
   Ask& asked = asks[a];
-  asked.id = (++ask_serial << 24) | a;
+  rename_ask(a);
   asked.track = t;
   asked.track_id = track.id;
   asked.link = l.id;
@@ -275,6 +291,11 @@ bool MeshState::ask(uint32_t t, Link& l, bool named) {
   queue_ask(a);
   ++track.asked;
   return true;
+}
+
+// A request of its own: what was answered to the former one may still be under way, a second time.
+void MeshState::rename_ask(uint32_t a) {
+  asks[a].id = (++ask_serial << 24) | a;
 }
 
 void MeshState::ask_again(uint32_t a) {

@@ -13,8 +13,8 @@
 // longer than the retry interval; and the answer to a repeated msg1 is repeated byte for byte too. Each
 // exchange ends after kExchange, and the next begins with fresh keys.
 //
-// A refusal is msg2 with the setting and both values, or, of an answer, the confirm with the same; it changes
-// the state of the link (refusal.cc) and no session.
+// A refusal is msg2 with the setting and both values, or, of an answer, the confirm with the same; what it
+// does to the link is in refusal.cc.
 #include <algorithm>
 
 #include "relay/mesh/mesh_state.h"

@@ -151,12 +151,18 @@ Nanos MeshState::lease() const {
   return config.rules.down_keeps_media ? kLease : config.link.down_after;
 }
 
-// It is gone for good, as far as anybody can tell: nothing is sent to it any more, and nothing expected from
-// it. Should it come back, a new session tells everything anew.
+// It is gone for good, as far as anybody can tell.
 void MeshState::end_lease(Link& l) {
   counters.add(MeshCounter::leases_over);
   log(LogLevel::kWarn, "node %llu has been silent for %lld s: its tracks and its requests are forgotten",
       static_cast<unsigned long long>(l.node.value), static_cast<long long>(lease().ns / 1'000'000'000));
+  forget_peer(l);
+}
+
+// Nothing is sent to it any more, and nothing expected from it. Should it come back, a new session tells
+// everything anew.
+void MeshState::forget_peer(Link& l) {
+  set_alive(l, false);
   const int8_t parity = l.active;
   l.active = -1;
   remove_session(l, parity);

@@ -88,6 +88,7 @@ struct MeshState {
   const Link* find_link(core::NodeId node) const;
   Nanos lease() const;
   void end_lease(Link& l);
+  void forget_peer(Link& l);
   void link_news(Link& l);  // those who asked it, or could, look again
 
   // ---- pump.cc
@@ -183,6 +184,7 @@ struct MeshState {
   void advance(uint32_t t);
   bool overdue(const Ask& asked) const;
   void blame_the_silent(uint32_t t);
+  void ask_for_longer(uint32_t t);
   void eject(Link& l, const char* why);
   void returned(Link& l);
   bool shunned(const Link& l) const;
@@ -197,6 +199,7 @@ struct MeshState {
   bool take_reserve(uint32_t t);
   uint32_t find_reserve(uint32_t t) const;
   bool ask(uint32_t t, Link& l, bool named);
+  void rename_ask(uint32_t a);
   void ask_again(uint32_t a);
   bool may_repeat();
   void queue_ask(uint32_t a);
@@ -242,7 +245,9 @@ struct MeshState {
     Outcome outcome = Outcome::not_here;
     uint64_t generation = 0;
     core::NodeId node{};
+    bool certain = true;  // of NOT_HERE and GONE: we would know
   };
+  bool too_far(const Track& track) const;
   void on_acquire_request(Link& l, const Acquire& m);
   void on_release_request(Link& l, const Release& m);
   void repeat_serve(Link& l, uint32_t s, const Acquire& m);

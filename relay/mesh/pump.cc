@@ -213,6 +213,7 @@ bool MeshState::pump_asks(Link& l) {
     if (!append(l, request(l, ask))) return false;
     counters.add(MeshCounter::requests_sent);
     ask.sent_session = l.session;
+    ask.asked_until = tracks[ask.track].search_deadline;
     l.next_ask = ask.of_link.next;
     if (ask.state == AskState::kOk) continue;
     // Its time begins now.
@@ -232,7 +233,8 @@ Acquire MeshState::request(const Link& l, const Ask& ask) const {
   m.owner_core = ask.core;
   m.hop_limit = ask.hop_limit;
   m.believed_generation = believed_generation(ask);
-  const Nanos left = tracks[ask.track].search_deadline - now - l.rtt.smoothed() / 2 - kBudgetMargin;
+  // The request and its answer are both on their way for half a round trip.
+  const Nanos left = tracks[ask.track].search_deadline - now - l.rtt.smoothed() - kBudgetMargin;
   m.budget_us = static_cast<uint32_t>(std::clamp<int64_t>(left.us(), 1, UINT32_MAX));
   // Whoever waits for us has passed these nodes already.
   for (uint32_t s = tracks[ask.track].serves.first; s != kNil; s = serves[s].of_track.next) {

@@ -182,6 +182,7 @@ struct Ask {
   uint64_t incarnation = 0;   // of the peer, when it answered OK
   core::NodeId moved_to{};    // kNegative, MOVED
   Nanos until{};              // kWaiting: the attempt's end; kBusy: when to ask again
+  Nanos asked_until{};        // the deadline that its budget was computed from
   Label label{};              // ours
   CoreId core{};
   Label feedback_label{};  // the peer's

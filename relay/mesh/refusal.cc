@@ -1,5 +1,6 @@
 // What a refusal does to a link: it names the setting and both values at both ends, and handshakes go on,
-// seldom. One refusal repairs itself: of an incarnation, which the refused node raises.
+// seldom. A session that the two had before ends: it was with another start of the peer. One refusal repairs
+// itself: of an incarnation, which the refused node raises.
 #include <algorithm>
 #include <charconv>
 
@@ -44,6 +45,14 @@ void MeshState::refused(Link& l, const Refusal& refusal) {
     }
     l.retry_at = config.rules.clock_set_back ? now : now + kLongestRetry;
     return;
+  }
+  // Those two that agreed once agree as long as both live: this is another start of the peer, or the peer of
+  // another start of ours. What the session was about died with the former one.
+  if (l.active >= 0) {
+    log(LogLevel::kWarn,
+        "node %llu has started anew: the tracks and requests of its former life are forgotten",
+        static_cast<unsigned long long>(l.node.value));
+    forget_peer(l);
   }
   const std::array<char, 192> text = refusal.text();
   const bool same = l.incompatible && std::string_view(l.text.data()) == std::string_view(text.data());

@@ -45,6 +45,8 @@ int information(const Verdict& verdict) {
       return 20;
     case Outcome::not_here:
       return 10;
+    case Outcome::loop:  // it asks itself, or is fed by whoever asks: it has no more than that
+      return 5;
     default:
       return 40;
   }
@@ -201,6 +203,12 @@ Verdict MeshState::verdict_of(uint32_t t) const {
   const auto consider = [&best](const Verdict& verdict) {
     if (information(verdict) > information(best) || best.link == kNoLink) best = verdict;
   };
+  std::array<uint32_t, kMaxLocations> order;
+  const uint32_t n = candidates(t, order);
+  // Nobody's no is the last word while somebody who says that he has the track cannot be asked.
+  const bool certain = std::none_of(order.begin(), order.begin() + n, [this](uint32_t loc) {
+    return !locations[loc].hint && !links[locations[loc].link].can_ask();
+  });
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     const Ask& asked = asks[a];
     if (links[asked.link].incompatible) consider(unreachable(links[asked.link]));
@@ -208,10 +216,8 @@ Verdict MeshState::verdict_of(uint32_t t) const {
     if (asked.state != AskState::kNegative) continue;
     // Where it was sent it has been, or is: that peer knows no better than one without the track.
     const bool followed = asked.outcome == Outcome::moved && !leads_elsewhere(asked);
-    consider({followed ? Outcome::not_here : asked.outcome, asked.authoritative, asked.link});
+    consider({followed ? Outcome::not_here : asked.outcome, asked.authoritative && certain, asked.link});
   }
-  std::array<uint32_t, kMaxLocations> order;
-  const uint32_t n = candidates(t, order);
   for (uint32_t i = 0; i < n; ++i) {
     const Link& l = links[locations[order[i]].link];
     if (locations[order[i]].told) continue;  // whoever told it may have asked there for us

@@ -66,6 +66,8 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
     }
     return add_serve(new_serve(l, m, t));
   }
+  // Packets would not get there from here: they have no hop left.
+  if (too_far(track)) return answer_negative(l, m, denial(t, l, m));
   // Fed by a peer: whoever feeds us, or feeds them, is not to be fed by us.
   if (track.feed_state == FeedState::kEstablished && !wants_replacement(track) && !feeds(track, l.id)) {
     if (m.believed_generation > track.generation) {
@@ -78,6 +80,11 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
     return answer_negative(l, m, {Outcome::loop});
   }
   if (m.hop_limit == 0 || !pass_on(l, m, t)) answer_negative(l, m, denial(t, l, m));
+}
+
+// What feeds us has come over as many links as a packet may cross.
+bool MeshState::too_far(const Track& track) const {
+  return track.feed_state != FeedState::kNone && track.feed_path().size() >= kPublishedTtl;
 }
 
 // Who is not served hears who has it, if we know; else that it was here; else that it is not.
@@ -99,7 +106,9 @@ MeshState::Denial MeshState::denial(uint32_t t, const Link& l, const Acquire& m)
     return {Outcome::gone, tombstone->generation};
   }
   if (feeds(track, l.id)) return {Outcome::loop};
-  return {Outcome::not_here};
+  // An older publication is still here, or a feed that is too long to be passed on: it is somewhere.
+  const bool published = tombstone != nullptr && tombstone->state == PublicationState::kLive;
+  return {Outcome::not_here, 0, {}, !published && track.feed_state == FeedState::kNone};
 }
 
 // Asks further for a peer, in a search of its own or in one that is under way. False: there is nobody to ask.
@@ -182,7 +191,8 @@ void MeshState::answer_negative(Link& l, const Acquire& m, const Denial& denial)
   if (s == kNil) return;
   Serve& serve = serves[s];
   serve.outcome = denial.outcome;
-  serve.authoritative = denial.outcome == Outcome::not_here || denial.outcome == Outcome::gone;
+  const bool absent = denial.outcome == Outcome::not_here || denial.outcome == Outcome::gone;
+  serve.authoritative = absent && denial.certain;
   serve.generation = denial.generation;
   serve.node = denial.node;
   set_serve(s, ServeState::kNegative);
@@ -221,6 +231,8 @@ void MeshState::settle_serves(uint32_t t) {
     const bool loops = contains(track.feed_path(), links[serves[s].link].node) && config.rules.loop_check;
     if (source && loops && source_publication(track) == nullptr) {
       deny(s, {Outcome::loop});
+    } else if (source && too_far(track) && source_publication(track) == nullptr) {
+      deny(s, {Outcome::not_here});
     } else if (source) {
       add_serve(s);
     } else if (track.phase == Phase::kConcluding) {

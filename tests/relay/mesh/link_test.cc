@@ -309,6 +309,41 @@ TEST_F(LinkTest, APeerThatComesBackWithAnotherSettingLeavesTheOthersMediaAlone) 
   EXPECT_EQ(mesh_.node(0).packets[7], 1u);
 }
 
+// Whichever end begins the exchange, and whichever end is told no.
+class ComesBackOtherwise : public LinkTest, public testing::WithParamInterface<uint32_t> {};
+INSTANTIATE_TEST_SUITE_P(EitherEnd, ComesBackOtherwise, testing::Values(0u, 1u));
+
+TEST_P(ComesBackOtherwise, EndsWhatItFedAndAskedForInItsFormerLife) {
+  const uint32_t again = GetParam();
+  make(2);
+  const uint32_t other = 1 - again;
+  start_and_run(from_ms(300));
+  mesh_.publish(again, 1, test_track(1));
+  mesh_.publish(other, 1, test_track(2));
+  mesh_.run_for(from_ms(50));
+  mesh_.acquire(other, 7, test_track(1));
+  mesh_.acquire(again, 8, test_track(2));
+  mesh_.run_for(from_ms(50));
+  ASSERT_EQ(mesh_.link_outputs(other), 1u);
+  mesh_.crash(again);
+  mesh_.config(again).wire[1] = {"track_namespace", "prod", {"prod"}};
+  mesh_.restart(again);
+  mesh_.run_for(from_s(3));
+  EXPECT_EQ(mesh_.link(other, again).state, LinkState::kIncompatible);
+  EXPECT_EQ(mesh_.only(other, 7, HostEventKind::kEnded).outcome, Outcome::link_down) << "long before a lease";
+  EXPECT_EQ(mesh_.link_outputs(other), 0u);
+  EXPECT_EQ(mesh_.mesh(other).usage().tracks, 1u) << "its own";
+  mesh_.acquire(other, 9, test_track(1));
+  mesh_.run_for(from_ms(50));
+  EXPECT_EQ(mesh_.only(other, 9).outcome, Outcome::config_mismatch);
+  mesh_.crash(again);
+  mesh_.config(again).wire[1] = {"track_namespace", "test", {"test"}};
+  mesh_.restart(again);
+  mesh_.run_for(from_s(3));
+  expect_media(again, other, 5);
+  expect_media(other, again, 6);
+}
+
 TEST_F(LinkTest, StrangersAndGarbageChangeNothingButACounter) {
   make(2);
   start_and_run(from_ms(300));

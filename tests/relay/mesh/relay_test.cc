@@ -69,6 +69,25 @@ TEST_F(RelayTest, ATrackThreeHopsAwayIsHadToo) {
   expect_no_leak();
 }
 
+// A packet crosses four links: who is that far away has it, and does not say that others can have it there.
+TEST_F(RelayTest, AWayThatIsLongerThanAPacketsIsRefusedAndNotStalled) {
+  chain(6);
+  flowing(5, 1, a_);
+  for (uint32_t i = 5; i-- > 1;) {
+    mesh_.acquire(i, 7, a_);
+    stream(5, from_ms(200));
+    ASSERT_EQ(mesh_.only(i, 7).outcome, Outcome::ok) << i;
+  }
+  EXPECT_GT(mesh_.node(1).packets[7], 5u);
+  mesh_.acquire(0, 7, a_);
+  stream(5, from_ms(100));
+  EXPECT_EQ(mesh_.only(0, 7).outcome, Outcome::not_here);
+  EXPECT_FALSE(mesh_.only(0, 7).authoritative);
+  for (uint32_t i = 5; i-- > 1;) mesh_.release(i, 7);
+  mesh_.run_for(from_ms(200));
+  expect_no_leak();
+}
+
 TEST_F(RelayTest, WhoCarriesATrackServesItInOneRoundTripAndAsksNobody) {
   chain(3);
   flowing(2, 1, a_);
@@ -138,6 +157,22 @@ TEST_F(RelayTest, ANewerPublicationElsewhereEndsWhatIsFedByTheOld) {
   EXPECT_EQ(mesh_.only(0, 6).node.value, 2u);
   EXPECT_EQ(mesh_.link_outputs(0), 0u);
   expect_no_leak();
+}
+
+TEST_F(RelayTest, AnOlderPublisherDoesNotDenyWhatAnUnreachableNewerOneHas) {
+  up(3);
+  mesh_.publish(1, 1, a_, 1);
+  mesh_.run_for(from_ms(50));
+  mesh_.publish(2, 1, a_, 2);
+  mesh_.run_for(from_ms(50));
+  mesh_.both_ways(0, 2, {from_ms(5), 0, true});
+  mesh_.both_ways(1, 2, {from_ms(5), 0, true});
+  mesh_.run_for(from_s(1));
+  mesh_.acquire(0, 7, a_);
+  mesh_.run_for(from_ms(100));
+  EXPECT_EQ(mesh_.only(0, 7).outcome, Outcome::link_down);
+  EXPECT_EQ(mesh_.only(0, 7).node.value, 3u);
+  EXPECT_FALSE(mesh_.only(0, 7).authoritative);
 }
 
 TEST_F(RelayTest, TheWordOfAnOlderEpochIsCorrectedInOneMoreRoundTrip) {
