@@ -123,7 +123,7 @@ void Fleet::make(NodeIndex node) {
   Slot& slot = slots_[node];
   slot.node =
       std::make_unique<SimNode>(node, options_.seed, slot.config, slot.incarnation, network, auditor, trace);
-  slot.hints = 0;
+  slot.hints.clear();
   auditor.started(node, slot.incarnation);
   mesh_auditor.started(node, slot.node->mesh(), slot.node->path(), slot.config, now());
   run(node);
@@ -177,7 +177,7 @@ SimNode* Fleet::acting(NodeIndex node) {
 void Fleet::hint(NodeIndex node, const core::TrackId& track, NodeIndex named) {
   SimNode* target = acting(node);
   if (target == nullptr) return;
-  ++slots_[node].hints;
+  slots_[node].hints.push_back({track, named});
   target->hint(track, node_id(named), now());
   touch(node);
 }

@@ -63,8 +63,12 @@ class Fleet {
   void touch(NodeIndex node);
   void hint(NodeIndex node, const core::TrackId& track, NodeIndex named);
   void drain(NodeIndex node, bool on, NodeIndex successor);
-  // How many hints it was given in this life.
-  uint32_t hints(NodeIndex node) const { return slots_[node].hints; }
+  // What it was told in this life.
+  struct Hint {
+    core::TrackId track{};
+    NodeIndex named = 0;
+  };
+  const std::vector<Hint>& hints(NodeIndex node) const { return slots_[node].hints; }
 
   // ---- time
   Nanos now() const { return events.now(); }
@@ -93,7 +97,7 @@ class Fleet {
     Nanos busy_until{};            //   and when it can act again
     Nanos timers_by{};             // how late its timers may be
     Nanos wake_at = core::kNever;  // of the kWake event that counts
-    uint32_t hints = 0;
+    std::vector<Hint> hints{};
   };
 
   static Nanos free_at(const Slot& slot) { return std::max(slot.still_until, slot.busy_until); }

@@ -42,6 +42,11 @@ bool LinkSet::linked(NodeIndex a, NodeIndex b) const {
   return std::binary_search(peers_[a].begin(), peers_[a].end(), b);
 }
 
+bool LinkSet::full() const {
+  return std::all_of(peers_.begin(), peers_.end(),
+                     [this](const auto& peers) { return peers.size() + 1 == peers_.size(); });
+}
+
 void LinkSet::link(NodeIndex a, NodeIndex b) {
   if (a == b || linked(a, b)) return;
   const auto add = [](std::vector<NodeIndex>& to, NodeIndex node) {

@@ -34,6 +34,7 @@ class LinkSet {
   const std::vector<NodeIndex>& peers(NodeIndex node) const { return peers_[node]; }
   bool linked(NodeIndex a, NodeIndex b) const;
   void link(NodeIndex a, NodeIndex b);
+  bool full() const;  // every two nodes
   // How many links the shortest way has; 0: the same node; UINT32_MAX: there is none.
   uint32_t hops(NodeIndex from, NodeIndex to) const;
 

@@ -237,7 +237,7 @@ void Workload::crashed(NodeIndex node) {
     auto& live = track.live;
     if (published_on(track, node)) {
       track.former = node;
-      track.lost.push_back(node);
+      track.lost.push_back({node, fleet_.now()});
     }
     live.erase(std::remove_if(live.begin(), live.end(),
                               [&](uint64_t h) { return fleet_.auditor.publication(h).node == node; }),
@@ -250,88 +250,27 @@ void Workload::crashed(NodeIndex node) {
 // Every node asks for every track.
 void Workload::check_liveness() {
   asking_ = false;
+  constexpr Nanos kDeadline = core::from_ms(1'500);
+  const Demands demands(fleet_, options_);
   for (NodeIndex node = 0; node < options_.nodes.size(); ++node) {
     for (uint32_t t = 0; t < tracks_.size(); ++t)
-      acquire(node, t, core::from_ms(1'500), Nanos{0}, demand(node, t));
+      acquire(node, t, kDeadline, Nanos{0}, demands.of(node, truth(t), kDeadline));
     fleet_.touch(node);
   }
 }
 
-namespace {
-
-constexpr uint64_t any_of(std::initializer_list<relay::Outcome> outcomes) {
-  uint64_t bits = 0;
-  for (const relay::Outcome outcome : outcomes) bits |= uint64_t{1} << static_cast<uint32_t>(outcome);
-  return bits;
-}
-
-}  // namespace
-
-// What is published must be had, what is not must be denied, and soon: within two round trips + 20 ms, and
-// one + 2 ms (design: acquire). OK of a track that flows is said with its first packet, which may be as late
-// as the distance of two packets. Each lie that was told about a track's location costs one round trip more:
-// up to four are asked, one after the other, before everybody is.
-Workload::Demand Workload::demand(NodeIndex node, uint32_t track) const {
-  // With hardly any room, its own or that of whoever has the track, only the deadline is promised.
-  if (options_.is_small(node)) return {};
-  const Nanos slowest = fleet_.largest_round_trip(node);
-  constexpr int64_t kMaxLies = 4;
-  const Nanos lied = lies() ? slowest * kMaxLies + core::from_ms(18) : Nanos{};
-  bool beyond = false;  // it is published where this node cannot ask
+TrackTruth Workload::truth(uint32_t track) const {
+  TrackTruth truth{tracks_[track].id, {}, tracks_[track].lost};
   for (const uint64_t handle : tracks_[track].live) {
     const NodeIndex publisher = fleet_.auditor.publication(handle).node;
-    if (!is_live(handle) || !fleet_.is_up(publisher)) continue;
-    if (options_.is_small(publisher)) return {};
-    const bool asked = publisher == node || fleet_.meeting(node, publisher) == Meeting::kUp;
-    if (asked && serves(publisher, node))
-      return {Expect::kOk, 0, slowest * 2 + core::from_ms(20) + options_.media_every + lied};
-    beyond = true;
+    if (is_live(handle) && fleet_.is_up(publisher)) truth.publishers.push_back(publisher);
   }
-  Demand d{Expect::kNotHere, 0, slowest + core::from_ms(2) + lied};
-  excuse_absent(node, tracks_[track], beyond, d);
-  return d;
-}
-
-bool Workload::lies() const {
-  return options_.has(Fault::location) || options_.has(Fault::stale) || options_.has(Fault::split);
-}
-
-// What else may be said of a track that is not where this node can ask for it.
-void Workload::excuse_absent(NodeIndex node, const Track& track, bool beyond, Demand& d) const {
-  using relay::Outcome;
-  constexpr uint64_t kUnreachable =
-      any_of({Outcome::unsupported, Outcome::config_mismatch, Outcome::link_down});
-  bool anybody = false, all = true;
-  for (const NodeIndex peer : options_.links.peers(node)) {
-    const bool meets = fleet_.meeting(node, peer) == Meeting::kUp;
-    anybody = anybody || meets;
-    all = all && meets;
-    if (!options_.is_small(peer)) continue;
-    // It has no room to say no, and sometimes not even to say that: its stream has a window of two segments.
-    d.also |= any_of({Outcome::busy, Outcome::no_reply});
-    d.within = {};
-  }
-  // Somebody who cannot be asked is, or was, named: the outcome says why it is not to be had there.
-  if (!anybody || (!all && (lies() || track.former.has_value()))) d.also |= kUnreachable;
-  // What it was fed with before its publisher went for good, or came back as a build that it refuses, is only
-  // given up with the lease.
-  const auto unseen = [&](NodeIndex publisher) { return fleet_.meeting(node, publisher) != Meeting::kUp; };
-  if (std::any_of(track.lost.begin(), track.lost.end(), unseen)) d.also |= any_of({Outcome::ok});
-  if (!beyond) return;
-  // Somebody in between may relay it. Or not: then there is an answer all the same, and no silence.
-  d.also |= kUnreachable | any_of({Outcome::ok, Outcome::moved, Outcome::unauthorized, Outcome::draining,
-                                   Outcome::deadline});
-  d.within = {};
+  return truth;
 }
 
 bool Workload::is_live(uint64_t handle) const {
   const Publication& p = fleet_.auditor.publication(handle);
   return !p.closed && p.until == core::kNever;
-}
-
-bool Workload::serves(NodeIndex node, NodeIndex peer) const {
-  const std::pair<NodeIndex, NodeIndex> pair{node, peer};
-  return std::find(options_.unserved.begin(), options_.unserved.end(), pair) == options_.unserved.end();
 }
 
 void Workload::wind_down() {

@@ -14,6 +14,7 @@
 
 #include "core/rng.h"
 #include "tools/sim/auditor.h"
+#include "tools/sim/demand.h"
 #include "tools/sim/event_queue.h"
 #include "tools/sim/fleet.h"
 #include "tools/sim/options.h"
@@ -45,7 +46,7 @@ class Workload {
     bool absent = false;           // never published
     std::vector<uint64_t> live{};  // handles of publications, the newest last
     std::optional<NodeIndex> former{};
-    std::vector<NodeIndex> lost{};  // who went down while it published it
+    std::vector<TrackTruth::Loss> lost{};
   };
   // What is to happen later: kWorkload events with arg >= kLater.
   struct Later {
@@ -54,13 +55,6 @@ class Workload {
     uint32_t track = 0;
   };
   static constexpr uint32_t kAcquireActor = 0, kChangeActor = 1, kLater = 2;
-
-  // What the truth demands of an acquire that is asked now, and who may answer what besides.
-  struct Demand {
-    Expect expect = Expect::kNothing;
-    uint64_t also = 0;
-    Nanos within{};
-  };
 
   void later(Nanos at, const Later& what);
   void do_later(Later what);
@@ -73,11 +67,8 @@ class Workload {
   uint64_t acquire(NodeIndex node, uint32_t track, Nanos deadline, Nanos rendezvous, const Demand& demand);
   void release(uint64_t handle);
   void acquire_again(uint64_t handle);
-  Demand demand(NodeIndex node, uint32_t track) const;
-  void excuse_absent(NodeIndex node, const Track& track, bool beyond, Demand& demand) const;
-  bool lies() const;
+  TrackTruth truth(uint32_t track) const;
   bool is_live(uint64_t handle) const;
-  bool serves(NodeIndex node, NodeIndex peer) const;
   void send_media(uint64_t handle);
   bool published_on(const Track& track, NodeIndex node) const;
   Nanos some_deadline();

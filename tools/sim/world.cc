@@ -238,7 +238,8 @@ void World::check_leaks() {
       return fleet_.meeting(node, peer) == Meeting::kUp;
     });
     if (!all_there) continue;
-    const std::string leak = fleet_.node(node).leak(forgotten, fleet_.hints(node));
+    const std::string leak =
+        fleet_.node(node).leak(forgotten, static_cast<uint32_t>(fleet_.hints(node).size()));
     if (!leak.empty()) fleet_.auditor.violate(fleet_.now(), leak);
   }
 }

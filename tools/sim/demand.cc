@@ -1,0 +1,206 @@
+// See demand.h.
+#include "tools/sim/demand.h"
+
+#include <algorithm>
+#include <initializer_list>
+
+namespace trunkline::sim {
+
+using relay::Outcome;
+
+namespace {
+
+constexpr uint64_t any_of(std::initializer_list<Outcome> outcomes) {
+  uint64_t bits = 0;
+  for (const Outcome outcome : outcomes) bits |= uint64_t{1} << static_cast<uint32_t>(outcome);
+  return bits;
+}
+
+// The product's promises (docs/architecture.md), in the words of its design.
+constexpr Nanos kSlack = core::from_ms(20);     // of an OK, over all round trips
+constexpr Nanos kNoSlack = core::from_ms(2);    // of a no
+constexpr Nanos kLease = core::from_s(10);      // a peer that is silent is forgotten
+constexpr Nanos kNoticed = core::from_ms(500);  // how late the last word before a break may have arrived
+constexpr Nanos kPerLie = core::from_ms(5);     // beyond its round trip
+constexpr size_t kMaxRelays = 3;                // who are asked to ask further, one after the other
+constexpr int64_t kMaxRedirects = 2;
+
+}  // namespace
+
+// What is published must be had, what is not must be denied, and soon.
+Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) const {
+  // With hardly any room, its own or that of whoever has the track, only the deadline is promised.
+  if (options_.is_small(node)) return {};
+  // Of two publishers, as while a track moves, only the newer one counts for those who have heard of it.
+  bool to_be_had = false;
+  Nanos within{};
+  for (const NodeIndex publisher : track.publishers) {
+    if (options_.is_small(publisher)) return {};
+    const bool near = publisher == node || may_have(node, publisher);
+    const Nanos time = near ? direct(node, publisher, track) : over_relay(node, publisher, track);
+    if (time == core::kNever) continue;
+    to_be_had = true;
+    within = std::max(within, time);
+  }
+  if (!to_be_had) return absent(node, track);
+  if (within < deadline) return {Expect::kOk, 0, within};
+  // The way may be longer than the deadline: then that is the answer.
+  return {Expect::kOk, any_of({Outcome::deadline, Outcome::no_reply}), {}};
+}
+
+bool Demands::serves(NodeIndex node, NodeIndex peer) const {
+  const std::pair<NodeIndex, NodeIndex> pair{node, peer};
+  return std::find(options_.unserved.begin(), options_.unserved.end(), pair) == options_.unserved.end();
+}
+
+// Each lie about the track's location that the node was told costs a round trip, and so does being sent
+// elsewhere by a peer that was told one; a peer tells on what it was told only where meshes are partial.
+Nanos Demands::lies(NodeIndex node, const TrackTruth& track) const {
+  int64_t rounds = 0;
+  bool of_peers = false;
+  for (const Fleet::Hint& hint : fleet_.hints(node)) rounds += hint.track == track.id ? 1 : 0;
+  for (const NodeIndex peer : options_.links.peers(node)) {
+    const auto& hints = fleet_.hints(peer);
+    of_peers = of_peers || std::any_of(hints.begin(), hints.end(),
+                                       [&](const Fleet::Hint& hint) { return hint.track == track.id; });
+  }
+  if (of_peers && !options_.links.full()) rounds += kMaxRedirects;
+  return (fleet_.largest_round_trip(node) + kPerLie) * rounds;
+}
+
+// Two round trips; OK of a track that flows is said with its first packet, which may be as late as the
+// distance of two packets.
+Nanos Demands::direct(NodeIndex node, NodeIndex publisher, const TrackTruth& track) const {
+  if (node == publisher) return kSlack;
+  return fleet_.largest_round_trip(node) * 2 + kSlack + options_.media_every + lies(node, track);
+}
+
+// The node asks all its peers, and one says who has it; that one is asked to ask for it: a round trip there,
+// its own way to the publisher, and the next packet. Who is not served by the publisher says so too, and may
+// be the first to be asked. More than so many are not asked.
+Nanos Demands::over_relay(NodeIndex node, NodeIndex publisher, const TrackTruth& track) const {
+  if (meets(node, publisher)) return core::kNever;  // refused there: nobody is asked to go around that
+  size_t relays = 0, vain = 0;
+  Nanos slowest{};
+  for (const NodeIndex relay : options_.links.peers(node)) {
+    if (relay == publisher || !may_have(node, relay) || !meets(relay, publisher)) continue;
+    const bool good = serves(publisher, relay) && !options_.is_small(relay);
+    ++(good ? relays : vain);
+    slowest = std::max(slowest, fleet_.round_trip(node, relay) + direct(relay, publisher, track));
+  }
+  if (relays == 0 || vain >= kMaxRelays) return core::kNever;
+  return fleet_.largest_round_trip(node) + lies(node, track) + slowest * static_cast<int64_t>(vain + 1) +
+         options_.media_every + kSlack;
+}
+
+// ---- what is not to be had
+
+Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
+  Demand d{Expect::kNotHere, 0, fleet_.largest_round_trip(node) + kNoSlack + lies(node, track)};
+  d.also = of_peers(node) | of_hints(node, track) | of_the_dead(node, track);
+  const auto& peers = options_.links.peers(node);
+  if (std::any_of(peers.begin(), peers.end(), [this](NodeIndex peer) { return options_.is_small(peer); }))
+    d.within = {};
+  // It is somewhere, and who is fed may pass it on; nothing is promised but an answer.
+  const bool carried = std::any_of(track.publishers.begin(), track.publishers.end(),
+                                   [&](NodeIndex publisher) { return connected(node, publisher); });
+  if (carried) d.also |= any_of({Outcome::ok});
+  if (sent_elsewhere(node, track)) {
+    d.also |= any_of({Outcome::deadline, Outcome::busy, Outcome::loop});
+    d.within = {};
+  }
+  return d;
+}
+
+// A peer says that it is where this node cannot ask: because it is there, or because the peer was told so.
+bool Demands::sent_elsewhere(NodeIndex node, const TrackTruth& track) const {
+  for (const NodeIndex peer : options_.links.peers(node)) {
+    if (!may_have(node, peer)) continue;
+    const auto names = [&](NodeIndex there) {
+      return there != node && !meets(node, there) && meets(peer, there);
+    };
+    if (std::any_of(track.publishers.begin(), track.publishers.end(), names)) return true;
+    for (const Fleet::Hint& hint : fleet_.hints(peer)) {
+      if (hint.track == track.id && !options_.links.full() && names(hint.named)) return true;
+    }
+  }
+  return false;
+}
+
+// Over any number of nodes that meet.
+bool Demands::connected(NodeIndex node, NodeIndex to) const {
+  std::vector<uint8_t> seen(fleet_.size(), 0);
+  std::vector<NodeIndex> queue{node};
+  seen[node] = 1;
+  for (size_t at = 0; at < queue.size(); ++at) {
+    for (const NodeIndex peer : options_.links.peers(queue[at])) {
+      if (seen[peer] != 0 || !meets(queue[at], peer)) continue;
+      seen[peer] = 1;
+      queue.push_back(peer);
+    }
+  }
+  return seen[to] != 0;
+}
+
+// Why a peer cannot be asked.
+uint64_t Demands::unreachable(NodeIndex node, NodeIndex peer) const {
+  if (meets(node, peer)) return 0;
+  // An end that is down was refused as long as it was up.
+  const bool there = fleet_.meeting(node, peer).has_value();
+  uint64_t why = there ? 0 : any_of({Outcome::link_down});
+  const Meeting would = meeting(options_.wrong, fleet_.build(node), fleet_.build(peer));
+  if (would == Meeting::kOtherVersion) why |= any_of({Outcome::unsupported});
+  if (would == Meeting::kOtherSetting) why |= any_of({Outcome::config_mismatch});
+  return why;
+}
+
+// Who refuses this node might have it; so might, if nobody at all can be asked, those who cannot be. One with
+// hardly any room has none to say no, and sometimes not even to say that: its stream's window is two
+// segments.
+uint64_t Demands::of_peers(NodeIndex node) const {
+  uint64_t also = 0, instead = 0;
+  bool anybody = false;
+  for (const NodeIndex peer : options_.links.peers(node)) {
+    anybody = anybody || meets(node, peer);
+    instead |= unreachable(node, peer);
+    if (meets(node, peer) && !serves(peer, node)) also |= any_of({Outcome::unauthorized});
+    if (options_.is_small(peer)) also |= any_of({Outcome::busy, Outcome::no_reply});
+  }
+  return anybody ? also : also | instead;
+}
+
+// Where it was told that the track is it cannot ask.
+uint64_t Demands::of_hints(NodeIndex node, const TrackTruth& track) const {
+  uint64_t also = 0;
+  for (const Fleet::Hint& hint : fleet_.hints(node)) {
+    if (hint.track == track.id && hint.named != node) also |= unreachable(node, hint.named);
+  }
+  return also;
+}
+
+// How long ago the permanent phase began.
+Nanos Demands::broken_for() const {
+  const Phases& p = options_.phases;
+  const Nanos begin = p.warm_up + p.faults + p.heal + p.liveness;
+  return std::max(Nanos{}, fleet_.now() - begin);
+}
+
+// What went for good is given up with its lease: until then feeds from it stand, and what it announced. Where
+// a path works in one direction the deaf end says so for its own lease, and only then does the other's begin.
+uint64_t Demands::of_the_dead(NodeIndex node, const TrackTruth& track) const {
+  constexpr uint64_t kMeanwhile = any_of({Outcome::ok, Outcome::stalled});
+  const auto lately = [&](const TrackTruth::Loss& loss) {
+    return !fleet_.is_up(loss.node) && fleet_.now() - loss.when < kLease + kNoticed;
+  };
+  const bool died = std::any_of(track.lost.begin(), track.lost.end(), lately);
+  const bool broken = broken_for().ns > 0 && broken_for() < kLease * 2 + kNoticed;
+  const bool cut_off = broken && (!track.publishers.empty() || !track.lost.empty());
+  if (!died && !cut_off) return 0;
+  // A feed, or an announcement, was of a peer that is not there any more.
+  const auto& peers = options_.links.peers(node);
+  const bool own = std::any_of(peers.begin(), peers.end(),
+                               [&](NodeIndex peer) { return !fleet_.meeting(node, peer).has_value(); });
+  return kMeanwhile | (own ? any_of({Outcome::link_down}) : 0);
+}
+
+}  // namespace trunkline::sim
