@@ -155,7 +155,7 @@ bool MeshState::ask_named(uint32_t t) {
     }
     if (asked.state == AskState::kBusy) {
       retry_busy(a);
-      later = true;
+      later = later || !location.hint;  // who is only said to have it is not worth waiting for alone
       continue;
     }
     if (asked.state == AskState::kOk || !l.can_ask()) continue;
