@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint8_t kMaxRedirects = 2;                // answers that send us elsewhere, per search
 constexpr uint8_t kMaxLater = 2;                    // FUTURE_EPOCHs of one peer
+constexpr uint8_t kMaxBusyRelay = 4;                // BUSYs of one peer that is to ask further
 constexpr Nanos kBehind = core::from_ms(20);        // how long a peer that is behind gets to catch up
 constexpr Nanos kPendingSlack = core::from_ms(10);  // beyond next_by and what round trips vary
 
@@ -162,7 +163,9 @@ void MeshState::negative_answer(uint32_t a, const Answer& m) {
   Track& track = tracks[asked.track];
   asked.pending = false;
   asked.queued = false;
-  if (m.outcome == Outcome::busy) {
+  // Two that ask each other to ask further refuse each other for as long as neither gives up.
+  const bool in_vain = asked.hop_limit > 0 && config.rules.loop_check && ++asked.tries > kMaxBusyRelay;
+  if (m.outcome == Outcome::busy && !in_vain) {
     // Half as much again at most, so that those who were refused together do not come back together.
     const uint64_t wait_us = m.retry_after_us + rng.below(m.retry_after_us / 2 + uint64_t{1});
     if (later(a, core::from_us(static_cast<int64_t>(wait_us)))) return;

@@ -177,6 +177,7 @@ struct MeshState {
   Verdict verdict_at_deadline(uint32_t t) const;
   Verdict unreachable(const Link& l) const;
   void conclude(uint32_t t, const Verdict& verdict);
+  void believe_denials(uint32_t t);
   void end_search(uint32_t t);
   bool drop_asks(uint32_t t, uint32_t except);  // true: somebody may still send on its label
 

@@ -254,6 +254,7 @@ Verdict MeshState::verdict_at_deadline(uint32_t t) const {
 void MeshState::conclude(uint32_t t, const Verdict& verdict) {
   Track& track = tracks[t];
   const bool cached = remembers_no(track);
+  believe_denials(t);
   end_search(t);
   track.replace_at = now + kReplaceAgain;
   if (track.pending == 0 && track.waiting_serves == 0) return mark(t);
@@ -267,6 +268,16 @@ void MeshState::conclude(uint32_t t, const Verdict& verdict) {
     track.negative_version = track.version;
   }
   mark(t);
+}
+
+// Who announced the track and denies it has withdrawn it since, and had no room, or no link, to say so.
+void MeshState::believe_denials(uint32_t t) {
+  for (uint32_t a = tracks[t].asks.first; a != kNil; a = asks[a].of_track.next) {
+    const Ask& asked = asks[a];
+    if (asked.state != AskState::kNegative || !asked.authoritative) continue;
+    const uint32_t loc = find_location(t, asked.link);
+    if (loc != kNil && !locations[loc].hint) drop_location(loc);
+  }
 }
 
 void MeshState::end_search(uint32_t t) {

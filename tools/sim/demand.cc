@@ -112,7 +112,9 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
   return d;
 }
 
-// A peer says that it is where this node cannot ask: because it is there, or because the peer was told so.
+// A peer says that it is where this node cannot ask: because it is there, because the peer was told so, or
+// because it was there, on a node with hardly any room, which forgets what it had before it has told
+// everybody.
 bool Demands::sent_elsewhere(NodeIndex node, const TrackTruth& track) const {
   for (const NodeIndex peer : options_.links.peers(node)) {
     if (!may_have(node, peer)) continue;
@@ -120,6 +122,10 @@ bool Demands::sent_elsewhere(NodeIndex node, const TrackTruth& track) const {
       return there != node && !meets(node, there) && meets(peer, there);
     };
     if (std::any_of(track.publishers.begin(), track.publishers.end(), names)) return true;
+    const auto& theirs = options_.links.peers(peer);
+    if (std::any_of(theirs.begin(), theirs.end(),
+                    [&](NodeIndex there) { return options_.is_small(there) && names(there); }))
+      return true;
     for (const Fleet::Hint& hint : fleet_.hints(peer)) {
       if (hint.track == track.id && !options_.links.full() && names(hint.named)) return true;
     }
@@ -164,7 +170,8 @@ uint64_t Demands::of_peers(NodeIndex node) const {
     anybody = anybody || meets(node, peer);
     instead |= unreachable(node, peer);
     if (meets(node, peer) && !serves(peer, node)) also |= any_of({Outcome::unauthorized});
-    if (options_.is_small(peer)) also |= any_of({Outcome::busy, Outcome::no_reply});
+    if (options_.is_small(peer))
+      also |= any_of({Outcome::busy, Outcome::no_reply, Outcome::stalled}) | unreachable(node, peer);
   }
   return anybody ? also : also | instead;
 }
