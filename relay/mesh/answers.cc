@@ -6,6 +6,7 @@
 // What may be believed: an OK of a generation older than one that is announced is refused (a zombie's), and
 // so is media whose path contains this node. MOVED and the like are followed at most twice per search.
 #include <algorithm>
+#include <utility>
 
 #include "relay/mesh/mesh_state.h"
 
@@ -197,10 +198,11 @@ void MeshState::negative_answer(uint32_t a, const Answer& m) {
   if (elsewhere && hinted) drop_location(loc);
 }
 
-// It is to be asked again after a while. False: the deadline is sooner.
+// It is to be asked again after a while. False: its answer would come after the deadline.
 bool MeshState::later(uint32_t a, Nanos wait) {
   Ask& asked = asks[a];
-  if (now + wait >= tracks[asked.track].search_deadline) return false;
+  const Nanos back = std::as_const(links)[asked.link].rtt.smoothed();
+  if (now + wait + back >= tracks[asked.track].search_deadline) return false;
   asked.state = AskState::kBusy;
   asked.until = now + wait;
   return true;

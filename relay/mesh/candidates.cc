@@ -57,8 +57,9 @@ void MeshState::ask_for_longer(uint32_t t) {
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     const Ask& asked = asks[a];
     if (asked.state != AskState::kNegative || asked.outcome != Outcome::deadline) continue;
-    const bool longer = asked.asked_until < track.search_deadline && track.search_deadline > now;
-    if (!longer || !std::as_const(links)[asked.link].can_ask()) continue;
+    const Link& l = std::as_const(links)[asked.link];
+    const bool longer = asked.asked_until < track.search_deadline;
+    if (!longer || !l.can_ask() || now + l.rtt.smoothed() >= track.search_deadline) continue;
     if (!may_repeat()) return;
     rename_ask(a);
     ask_again(a);

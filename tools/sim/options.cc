@@ -193,6 +193,7 @@ Options draw_options(uint64_t seed) {
   if (o.has(Fault::permanent)) {
     o.phases.permanent = core::from_ms(4'000);
     o.phases.faults -= o.phases.permanent;
+    if (rng.chance(0.05)) o.phases.permanent = Phases::kLeases;
   }
   return o;
 }

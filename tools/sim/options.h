@@ -81,6 +81,8 @@ struct Phases {
   // A drain at least this long outlives all that nodes remember of tracks they no longer have and of peers
   // that are gone (ten seconds, and what a slow control stream adds), so that even that can be seen to go.
   static constexpr Nanos kForgetting = core::from_ms(12'500);
+  // A permanent phase that outlives the leases of both ends of a path that works in one direction.
+  static constexpr Nanos kLeases = core::from_s(24);
 
   Nanos warm_up = core::from_ms(1'000);   // links come up, first tracks are published
   Nanos faults = core::from_ms(12'000);   // safety: whatever happens, no promise is broken

@@ -9,6 +9,7 @@ namespace trunkline::sim {
 
 namespace {
 
+constexpr Nanos kAsking = core::from_ms(2'667);    // the last of the permanent phase, when all is asked again
 constexpr Nanos kLongestWay = core::from_ms(600);  // of a packet, over as many nodes as it may take
 
 }  // namespace
@@ -184,13 +185,13 @@ void World::next_phase() {
     case Phase::kPermanent:
       fleet_.auditor.end_steady(fleet_.now(), kLongestWay, options_.media_every);
       // First it is noticed: at most three heartbeats and one way (L1 of a link), and searches that were
-      // under way come to their end.
+      // under way come to their end. Or, in a long phase, it is given up: leases end.
       if (p.permanent.ns == 0) return next_phase();
-      return last(p.permanent / 3);
+      return last(p.permanent - kAsking);
     case Phase::kAsking:
       if (p.permanent.ns == 0) return next_phase();
       workload_.check_liveness();
-      return last(p.permanent - p.permanent / 3);
+      return last(kAsking);
     case Phase::kDrain:
       workload_.wind_down();
       return last(p.drain);
