@@ -170,6 +170,13 @@ bool MeshState::pump_removals(Link& l) {
     pump_serve(l, l.serve_work.first);
   }
   // Without a session there is nobody to tell: the next one starts from what is wanted then.
+  while (l.active < 0 && !l.serve_work.empty()) {
+    if (!room()) return false;
+    spend();
+    const uint32_t s = l.serve_work.first;
+    if (serves[s].state != ServeState::kRemove) set_serve(s, ServeState::kRemove);
+    pump_serve(l, s);
+  }
   while (l.active < 0 && !l.releases.empty()) {
     if (!room()) return false;
     spend();
