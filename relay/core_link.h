@@ -160,7 +160,7 @@ struct CoreCommand {
 // ------------------------------------------------------------------------------------
 
 enum class CoreEventKind : uint8_t {
-  kEvidence,     // authenticated datagrams arrived on a session
+  kEvidence,     // a peer was heard for the first time, after a silence, or with bad news
   kFlowStarted,  // first media of a flow since it was opened (or since it was idle for 1 s)
   kFlowIdle,     // a flow has had no packet for 1 s
   kTapReady,     // IngestOpen: address is what was bound
@@ -172,7 +172,7 @@ enum class CoreEventKind : uint8_t {
 struct CoreEvent {
   CoreEventKind kind = CoreEventKind::kEvidence;
   CoreId core{};
-  // kEvidence, at most once per 5 ms per session while datagrams arrive
+  // kEvidence: what the mesh thread must act on (relay/liveness.h), at most once per 5 ms per session
   uint32_t slot = 0;
   LinkId link = 0;
   Nanos heard{};        // arrival of the newest authenticated datagram

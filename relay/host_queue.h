@@ -9,6 +9,7 @@
 // they outlive the PacketPath.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include "core/time.h"
 #include "relay/config.h"
 #include "relay/core_link.h"
+#include "relay/evidence_board.h"
 
 namespace trunkline::relay {
 
@@ -64,15 +66,27 @@ struct CoreRings {
       : commands(std::bit_ceil(limits.core_ring_depth)),
         frames_in(std::bit_ceil(limits.frame_ring_depth)),
         events(std::bit_ceil(limits.core_ring_depth)),
+        evidence(std::min(2 * limits.max_peers, kMaxSessions)),
         frames_out(std::bit_ceil(limits.frame_ring_depth)) {
     for (uint32_t i = 0; i < host_queues; ++i) {
       queues.push_back(std::make_unique<HostQueue>(limits.queue_depth));
     }
   }
 
+  // The data core will look at all of them soon.
+  void prefetch(uint32_t session_slot) const noexcept {
+    commands.prefetch();
+    frames_in.prefetch();
+    events.prefetch();
+    frames_out.prefetch();
+    evidence.prefetch(session_slot);
+    for (const auto& queue : queues) queue->to_core.prefetch();
+  }
+
   core::SpscRing<CoreCommand> commands;  // mesh -> core
   core::SpscRing<Frame> frames_in;       // mesh -> core: to be sent
   core::SpscRing<CoreEvent> events;      // core -> mesh
+  EvidenceBoard evidence;                // core -> mesh: not a ring, the newest word on each session
   core::SpscRing<Frame> frames_out;      // core -> mesh: received
   std::vector<std::unique_ptr<HostQueue>> queues;
 };

@@ -135,8 +135,8 @@ void LaneWriter::seal(Stream& s, Session& session) noexcept {
   header.version = kWireVersion;
   header.type = DatagramType::kData;
   header.lane = core_.value;
-  header.session_index = session.peer_indexes[s.remote_core];
-  uint64_t& counter = session.send_counter[s.remote_core];
+  header.session_index = session.lanes[s.remote_core].peer_index;
+  uint64_t& counter = session.lanes[s.remote_core].send_counter;
   std::array<SealJob, io::kMaxRunSegments> jobs;
   uint32_t count = 0;
   for (uint32_t at = 0; at < s.closed; at += s.segment) {

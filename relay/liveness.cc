@@ -16,12 +16,15 @@ constexpr int64_t kMaxRttUs = 60'000'000;
 }  // namespace
 
 Liveness::Liveness(const NodeConfig& config, CoreId core, SessionTable& sessions, LaneWriter& lanes,
-                   core::SpscRing<CoreEvent>& events, Accounting& accounting)
+                   core::SpscRing<CoreEvent>& events, EvidenceBoard& board, Accounting& accounting)
     : core_(core),
       default_interval_(config.link.heartbeat),
+      silence_(config.link.heartbeat * 11 / 10),
+      down_after_(config.link.down_after),
       sessions_(sessions),
       lanes_(lanes),
       events_(events),
+      board_(board),
       accounting_(accounting),
       intervals_(sessions.links()),
       due_(sessions.links()),
@@ -56,6 +59,7 @@ void Liveness::forget(uint32_t slot) noexcept {
   for (uint32_t i = 0; i < report_count_; ++i) {
     if (reports_[i] == slot) reports_[i--] = reports_[--report_count_];
   }
+  board_.write(slot, {});
 }
 
 bool Liveness::take_heartbeat(Session& session, uint8_t lane, const uint8_t* payload, uint32_t length,
@@ -63,18 +67,23 @@ bool Liveness::take_heartbeat(Session& session, uint8_t lane, const uint8_t* pay
   if (length < kHeartbeatBytes) return false;
   const Heartbeat beat = decode_heartbeat(payload);
   accounting_.count(CoreCounter::heartbeats_received);
-  LaneHeard& heard = session.heard[lane];
+  SessionLane& heard = session.lanes[lane];
   if (beat.sent_us > heard.newest_sent_us) {
     heard.newest_sent_us = beat.sent_us;
     heard.newest_arrival = now;
   }
   session.peer_heard_age_us = beat.heard_age_us;
+  const bool deaf = core::from_us(beat.heard_age_us) >= down_after_;
+  if (deaf || session.peer_is_deaf) session.pressing = true;
+  session.peer_is_deaf = deaf;
+  if (!deaf) session.heard_by_peer = now;
   if (beat.echo_us == 0) return true;
   // All three are 64-bit values from the wire: unsigned, so that nonsense wraps and is refused.
   const uint64_t rtt = micros(now) - beat.echo_us - beat.echo_hold_us;
   if (rtt > kMaxRttUs) return true;
   const auto sample = static_cast<uint32_t>(std::max<uint64_t>(rtt, 1));
   session.rtt_sample_us = sample;
+  session.sampled = now;
   session.rtt_us = session.rtt_us == 0 ? sample : session.rtt_us - session.rtt_us / 8 + sample / 8;
   return true;
 }
@@ -82,7 +91,10 @@ bool Liveness::take_heartbeat(Session& session, uint8_t lane, const uint8_t* pay
 void Liveness::send_due(Nanos now) noexcept {
   if (now < heartbeats_at_) return;
   heartbeats_at_ = core::kNever;
+  constexpr uint32_t kAhead = 3;  // links that are fetched while one is written
   for (uint32_t link = 0; link < due_.size(); ++link) {
+    sessions_.prefetch_link(static_cast<LinkId>(link + kAhead));
+    lanes_.prefetch(static_cast<LinkId>(link + kAhead));
     if (due_[link] <= now + default_interval_ / kEarly) due_[link] = beat(static_cast<LinkId>(link), now);
     heartbeats_at_ = std::min(heartbeats_at_, due_[link]);
   }
@@ -108,10 +120,10 @@ Nanos Liveness::beat(LinkId link, Nanos now) noexcept {
 }
 
 void Liveness::send(LinkId link, uint8_t remote_core, Session& session, Nanos now) noexcept {
-  const LaneHeard& heard = session.heard[remote_core];
+  const SessionLane& heard = session.lanes[remote_core];
   Heartbeat beat;
   beat.sent_us = std::max<uint64_t>(micros(now), 1);  // 0 means none
-  beat.received = heard.datagrams;
+  beat.received = heard.heard;
   if (heard.newest_sent_us != 0) {
     beat.echo_us = heard.newest_sent_us;
     beat.echo_hold_us = clamp_us((now - heard.newest_arrival).us());
@@ -143,6 +155,12 @@ void Liveness::report_due(Nanos now) noexcept {
 
 // True when there is nothing left to say.
 bool Liveness::report(Session& session, Nanos now) noexcept {
+  board_.write(session.slot,
+               {session.last_heard, session.heard_by_peer, session.sampled, session.rtt_sample_us});
+  if (!session.pressing) {
+    session.report_due = false;
+    return true;
+  }
   if (now < report_at(session)) return false;
   const std::span<CoreEvent> slot = events_.claim(1);
   if (slot.empty()) {
@@ -156,13 +174,13 @@ bool Liveness::report(Session& session, Nanos now) noexcept {
   event.slot = session.slot;
   event.link = session.link;
   event.heard = session.last_heard;
-  event.rtt_us = session.rtt_sample_us;
+  event.rtt_us = !session.reported || session.sampled > session.last_report ? session.rtt_sample_us : 0;
   event.peer_heard_age_us = session.peer_heard_age_us;
   events_.commit(1);
   session.report_due = false;
+  session.pressing = false;
   session.reported = true;
   session.last_report = now;
-  session.rtt_sample_us = 0;
   return true;
 }
 

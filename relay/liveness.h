@@ -7,15 +7,18 @@
 // due (a fifth of their interval) go with one that is: the links of a node fall into step by themselves, and
 // it wakes a few times per interval instead of once per peer.
 //
-// Evidence goes to the mesh thread at once when a session that is not active yet is heard for the first time
-// (it may be the peer's proof of the keys), and else at most once per 5 ms and session; what was heard in
-// between is reported when those have passed.
+// What was heard is written on a board, where the mesh thread looks before it calls a peer silent
+// (relay/evidence_board.h): that all is well wakes nobody. It is told, by an event, what it must act on: the
+// words on a session until it is active (the peer's proof of the keys), a word after a silence that it may
+// have noticed, that the peer does not hear us, and that it does again. Events come at most once per 5 ms and
+// session; what was heard in between is told when those have passed.
 //
 // Owned by one data core. Cost: a comparison per run of the loop until something is due, then one per link.
 #pragma once
 
 #include <algorithm>
 
+#include "relay/evidence_board.h"
 #include "relay/host_queue.h"
 #include "relay/lane_writer.h"
 #include "relay/session_table.h"
@@ -27,7 +30,7 @@ class Liveness {
   static constexpr Nanos kEvidenceInterval = core::from_ms(5);
 
   Liveness(const NodeConfig& config, CoreId core, SessionTable& sessions, LaneWriter& lanes,
-           core::SpscRing<CoreEvent>& events, Accounting& accounting);
+           core::SpscRing<CoreEvent>& events, EvidenceBoard& board, Accounting& accounting);
 
   // ---- commands
   bool set_pace(const LinkPace& pace) noexcept;
@@ -42,14 +45,17 @@ class Liveness {
   // ---- per run of the loop
   // An authentic datagram arrived on this lane.
   void heard(Session& session, uint8_t lane, Nanos now) noexcept {
-    ++session.heard[lane].datagrams;
-    session.last_heard = now;
+    ++session.lanes[lane].heard;
     if (!session.report_due) {
       session.report_due = true;
       reports_[report_count_++] = session.slot;
-      reports_at_ = std::min(reports_at_, report_at(session));
+      reports_at_ = {};
+      // A session that is not active waits for the mesh thread to hear of it.
+      const bool waited_for = session.state != Session::State::kActive || !session.heard_anything;
+      if (waited_for || now - session.last_heard > silence_) session.pressing = true;
     }
     session.heard_anything = true;
+    session.last_heard = now;
   }
   // A heartbeat record; false when it is too short.
   bool take_heartbeat(Session& session, uint8_t lane, const uint8_t* payload, uint32_t length,
@@ -74,14 +80,17 @@ class Liveness {
 
   CoreId core_;
   Nanos default_interval_;
+  Nanos silence_;  // longer ones than this the mesh thread may have noticed (it does at 6/5 of a heartbeat)
+  Nanos down_after_;  // a peer that has not heard us for so long is told of
   SessionTable& sessions_;
   LaneWriter& lanes_;
   core::SpscRing<CoreEvent>& events_;
+  EvidenceBoard& board_;
   Accounting& accounting_;
   LazyArray<Nanos> intervals_;   // by link; 0: the default
   LazyArray<Nanos> due_;         // by link: its first beat; 0: to be found out
   LazyArray<Lane> lanes_of_;     // by peer core, then link: those in use lie side by side
-  LazyArray<uint32_t> reports_;  // slots with evidence not yet reported
+  LazyArray<uint32_t> reports_;  // slots with evidence that is not on the board, or not yet told
   uint32_t report_count_ = 0;
   Nanos heartbeats_at_ = core::kNever;
   Nanos reports_at_ = core::kNever;

@@ -89,6 +89,9 @@ class MeshDriver final : private MeshSink {
   bool admit(const HostCommand& command, Live& live);
 
   // MeshSink
+  Evidence evidence(CoreId core, uint32_t slot) const override {
+    return rings_.cores[core.value]->evidence.read(slot);
+  }
   void command(CoreId core, const CoreCommand& command) override;
   void control(LinkId link, std::span<const uint8_t> bytes) override;
   void handshake(const UdpAddress& to, std::span<const uint8_t> datagram) override;

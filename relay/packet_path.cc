@@ -33,7 +33,7 @@ PacketPath::PacketPath(const NodeConfig& config, CoreId core, io::Port& port, Cr
       lanes_(config, core, sessions_, transmitter_, accounting_),
       edge_(core, transmitter_),
       feedback_(flows_, sessions_, lanes_, edge_, hosts_, accounting_),
-      liveness_(config, core, sessions_, lanes_, rings.events, accounting_) {}
+      liveness_(config, core, sessions_, lanes_, rings.events, rings.evidence, accounting_) {}
 
 PacketPath::~PacketPath() {
   TL_CHECK(conservation().holds());

@@ -31,8 +31,10 @@ bool SessionTable::install(const SessionInstall& from) noexcept {
   s.slot = from.slot;
   s.receive_index = from.receive_index;
   s.peer_address = from.peer_address;
-  s.peer_ports = from.peer_ports;
-  s.peer_indexes = from.peer_indexes;
+  for (uint8_t lane = 0; lane < s.peer_cores; ++lane) {
+    s.lanes[lane].peer_port = from.peer_ports[lane];
+    s.lanes[lane].peer_index = from.peer_indexes[lane];
+  }
   s.crypto = cryptos_[from.slot].get();
   crypto_.key_session(*s.crypto, from.keys);
   for (uint8_t lane = 0; lane < s.peer_cores; ++lane) window(s, lane) = LaneReplayWindow{};

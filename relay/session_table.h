@@ -13,6 +13,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/cacheline.h"
 #include "relay/config.h"
 #include "relay/core_link.h"
 #include "relay/crypto.h"
@@ -22,14 +23,18 @@
 
 namespace trunkline::relay {
 
-// What one lane of a session has heard; feeds heartbeats (relay/liveness.h).
-struct LaneHeard {
-  uint64_t datagrams = 0;
-  uint64_t newest_sent_us = 0;  // of the peer's heartbeats; 0: none
+// One core of the peer: what is sent to it, and what it was heard to say (relay/liveness.h).
+struct SessionLane {
+  uint64_t send_counter = 0;
+  uint64_t heard = 0;           // datagrams
+  uint64_t newest_sent_us = 0;  // of its heartbeats; 0: none
   Nanos newest_arrival{};
+  uint32_t peer_index = 0;
+  uint16_t peer_port = 0;
 };
 
-struct Session {
+// What a datagram touches comes first: a heartbeat there or back costs these two lines and a lane's.
+struct alignas(core::kCacheLine) Session {
   enum class State : uint8_t { kFree, kInstalled, kActive };
 
   State state = State::kFree;
@@ -37,26 +42,27 @@ struct Session {
   LinkId link = 0;
   uint32_t slot = 0;
   uint32_t receive_index = 0;
-  UdpAddress peer_address{};
-  SessionCrypto* crypto = nullptr;
-  std::array<uint16_t, core::kMaxCores> peer_ports{};
-  std::array<uint32_t, core::kMaxCores> peer_indexes{};
-  std::array<uint64_t, core::kMaxCores> send_counter{};
-  std::array<LaneHeard, core::kMaxCores> heard{};
-
   // Evidence for the mesh thread.
-  Nanos last_heard{};
-  Nanos last_report{};
-  uint32_t rtt_sample_us = 0;  // not reported yet; 0: none
-  uint32_t rtt_us = 0;         // smoothed (RFC 6298: 7/8 old, 1/8 new)
-  uint32_t peer_heard_age_us = 0xffffffff;
   bool heard_anything = false;
-  bool report_due = false;  // something was heard that the mesh thread does not know
-  bool reported = false;    // last_report means something
+  bool report_due = false;    // something was heard that the board does not show
+  bool pressing = false;      // and the mesh thread is to be told, not left to look
+  bool peer_is_deaf = false;  // the newest heartbeat says that the peer does not hear us
+  uint32_t rtt_sample_us = 0;
+  SessionCrypto* crypto = nullptr;
+  Nanos last_heard{};
+  Nanos heard_by_peer{};  // arrival of the newest heartbeat that says that the peer hears us
+  Nanos sampled{};        // when rtt_sample_us was measured; 0: not yet
+  uint32_t peer_heard_age_us = 0xffffffff;
+
+  UdpAddress peer_address{};
+  std::array<SessionLane, core::kMaxCores> lanes{};
+  uint32_t rtt_us = 0;    // smoothed (RFC 6298: 7/8 old, 1/8 new)
+  bool reported = false;  // last_report means something
+  Nanos last_report{};
 
   UdpAddress address_of(CoreId core) const noexcept {
     UdpAddress to = peer_address;
-    if (core.value != 0) to.port = peer_ports[core.value];
+    if (core.value != 0) to.port = lanes[core.value].peer_port;
     return to;
   }
 };
@@ -83,6 +89,18 @@ class SessionTable {
     if (link >= active_.size()) return nullptr;
     const uint16_t slot_plus_1 = active_[link];
     return slot_plus_1 == 0 ? nullptr : &sessions_[slot_plus_1 - 1u];
+  }
+  // Something of this session is opened soon, or sent.
+  void prefetch(uint32_t slot) const noexcept {
+    if (slot >= sessions_.size()) return;
+    core::prefetch(&sessions_[slot], 2 * core::kCacheLine);
+    core::prefetch(&windows_[slot], 2 * core::kCacheLine);
+    core::prefetch_line(cryptos_[slot].get());
+  }
+  // Something is sent on this link soon.
+  void prefetch_link(LinkId link) const noexcept {
+    if (link < active_.size() && active_[link] != 0)
+      core::prefetch(&sessions_[active_[link] - 1u], 2 * core::kCacheLine);
   }
   Session& at(uint32_t slot) noexcept { return sessions_[slot]; }
   // Contract: lane < kMaxCores.

@@ -19,6 +19,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/cacheline.h"
 #include "relay/crypto.h"
 #include "relay/mesh/control_stream.h"
 #include "relay/mesh/hello.h"
@@ -69,15 +70,27 @@ struct Session {
   std::array<uint32_t, core::kMaxCores> receive_index{};
 };
 
-struct Link {
+struct alignas(core::kCacheLine) Link {
+  // ---- liveness (liveness.cc): what a heartbeat concerns, in one line
   LinkId id = 0;
+  int8_t active = -1;  // sessions[active] is sent with
+  int8_t made = -1;    // sessions[made] waits for proof
+  bool alive = false;
+  bool missed = false;  // heartbeats are fast
+  bool deaf = false;    // no core of the peer says any more that it hears us
+  HandshakeStep step = HandshakeStep::kIdle;
+  Nanos heard{};
+  Nanos heard_by_peer{};  // when a core of the peer last said so
+  Nanos active_since{};
+  Nanos sampled{};  // the newest sample in rtt
+  RoundTrip rtt;
+
   core::NodeId node{};
   UdpAddress configured{};  // of the peer's core 0
   UdpAddress address{};     // where it was last heard from
 
   // ---- handshake (handshake.cc)
   std::unique_ptr<Handshake> handshake;
-  HandshakeStep step = HandshakeStep::kIdle;
   Nanos retry_at{};  // send msg1 (again)
   Nanos retry_interval{};
   Nanos sent_at{};             // when msg1 was last sent
@@ -86,24 +99,15 @@ struct Link {
   uint64_t peer_msg1 = 0;      // hash of the msg1 that `message` answers: a repetition gets the same answer
   bool answer_proven = false;  // the peer has used it
   Session sessions[2];
-  int8_t active = -1;  // sessions[active] is sent with
-  int8_t made = -1;    // sessions[made] waits for proof
-  Nanos old_until{};   // the replaced session is removed then; 0: there is none
+  Nanos old_until{};  // the replaced session is removed then; 0: there is none
   uint64_t made_incarnation = 0;
   uint8_t made_cores = 0;
   bool incompatible = false;
   Outcome incompatible_outcome = Outcome::config_mismatch;
 
-  // ---- liveness (liveness.cc)
-  bool alive = false;
-  bool missed = false;  // heartbeats are fast
-  Nanos heard{};
-  Nanos active_since{};
-  Nanos heard_by_peer{};  // when a core of the peer last said so
-  bool deaf = false;      // none says so any more
-  Nanos since{};          // of the present LinkState
+  // ---- what is known of the peer (liveness.cc)
+  Nanos since{};  // of the present LinkState
   LinkState shown = LinkState::kConnecting;
-  RoundTrip rtt;
   uint64_t incarnation = 0;  // the highest seen
   uint8_t cores = 0;         // of the peer
   bool foreign = false;      // without rules.versions: no version in common, and up all the same
@@ -151,7 +155,7 @@ class Links {
     touched_.resize(n / 64 + 1);
   }
   Link& emplace_back(uint32_t window) {
-    due_.push_back(Nanos{0});
+    due_.push_back({});
     return links_.emplace_back(window);
   }
   size_t size() const { return links_.size(); }
@@ -170,25 +174,27 @@ class Links {
 
   // ---- for the step
   bool touched(size_t i) const { return (touched_[i / 64] >> i % 64 & 1) != 0; }
-  void touch_due(Nanos now) {
-    for (size_t i = 0; i < due_.size(); ++i) {
-      if (due_[i] <= now) touch(i);
-    }
-  }
-  // When link `i` must be looked at again if nobody touches it.
-  void set_due(size_t i, Nanos due) { due_[i] = due; }
+  void touch(size_t i) { touched_[i / 64] |= uint64_t{1} << i % 64; }
+  // For who changes nothing that the step would have to look at.
+  Link& untouched(size_t i) { return links_[i]; }
+  // When link `i` must be looked at again if nobody touches it: for its silence, and for all else.
+  void set_due(size_t i, Nanos quiet, Nanos other) { due_[i] = {quiet, other}; }
+  void set_quiet_due(size_t i, Nanos quiet) { due_[i].quiet = quiet; }
+  Nanos quiet_due(size_t i) const { return due_[i].quiet; }
+  Nanos due(size_t i) const { return std::min(due_[i].quiet, due_[i].other); }
   void untouch_all() { std::fill(touched_.begin(), touched_.end(), 0); }
   Nanos earliest() const {
     Nanos earliest = core::kNever;
-    for (const Nanos due : due_) earliest = std::min(earliest, due);
+    for (const Due& due : due_) earliest = std::min({earliest, due.quiet, due.other});
     return earliest;
   }
 
  private:
-  void touch(size_t i) { touched_[i / 64] |= uint64_t{1} << i % 64; }
-
+  struct Due {
+    Nanos quiet{}, other{};
+  };
   std::vector<Link> links_;
-  std::vector<Nanos> due_;
+  std::vector<Due> due_;
   std::vector<uint64_t> touched_;  // one bit each
 };
 

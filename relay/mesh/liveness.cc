@@ -1,5 +1,6 @@
 // Is the peer there, and does it hear us? Evidence comes from the data cores, which send and count heartbeats
-// per lane; any authenticated datagram is as good as a heartbeat.
+// per lane; any authenticated datagram is as good as a heartbeat. They tell what must be acted on, and write
+// the rest on a board (relay/evidence_board.h) that is read here before a silence counts.
 //
 //   nothing for 1.2 heartbeats        heartbeats go out each 10 ms, so that the verdict rests on many
 //   nothing for down_after            down
@@ -40,7 +41,11 @@ void MeshState::on_evidence(const CoreEvent& e) {
   // What was heard before the session was made is of one that had the slot before it.
   if (l.step == HandshakeStep::kAwaitProof && parity == l.made && e.heard > l.exchange_at) proven(l);
   if (parity != l.active) return;  // of the session that was replaced
-  if (e.rtt_us != 0) l.rtt.sample(e.rtt_us);
+  listen(l);
+  if (e.rtt_us != 0 && e.heard > l.sampled) {
+    l.rtt.sample(e.rtt_us);
+    l.sampled = e.heard;
+  }
   // Each core of the peer speaks for itself, and one that we send nothing to has not heard us: good news of
   // any core outweighs bad news of another, for as long as two heartbeats and a bit. "Nothing yet" is bad
   // news too, once an answer has had time to come (activate_session).
@@ -51,6 +56,46 @@ void MeshState::on_evidence(const CoreEvent& e) {
     l.deaf = true;
   }
   heard(l, e.heard);
+}
+
+void MeshState::listen(Link& l) {
+  if (l.active < 0) return;
+  Nanos newest = l.active_since;
+  for (uint32_t k = 0; k < cores; ++k) {
+    const uint32_t slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(l.active);
+    const Evidence e = sink->evidence(CoreId{static_cast<uint8_t>(k)}, slot);
+    if (e.heard <= l.active_since) continue;  // nothing, or of a session that had the slot before
+    if (e.sampled > l.sampled) {
+      l.rtt.sample(e.rtt_us);
+      l.sampled = e.sampled;
+    }
+    if (e.heard_by_peer > std::min(l.heard_by_peer, now) && e.heard_by_peer > l.active_since) {
+      l.heard_by_peer = e.heard_by_peer;
+      l.deaf = false;
+    }
+    newest = std::max(newest, e.heard);
+  }
+  // What is in the future is patience for the first word, not a word (activate_session).
+  if (newest > l.active_since && (newest > l.heard || l.heard > now)) heard(l, newest);
+}
+
+// Links whose time has come. Nearly always it is only the end of a silence that a heartbeat has ended: then
+// what was heard is taken over, of all links at once that come within half a heartbeat, and no other part of
+// them is looked at. So a node with thirty well links looks twice per heartbeat, not thirty times.
+void MeshState::listen_to_due() {
+  if (links.earliest() > now) return;
+  const Nanos soon = now + config.link.heartbeat / 2;
+  for (size_t i = 0; i < links.size(); ++i) {
+    if (i + 2 < links.size()) core::prefetch_line(&links.untouched(i + 2));
+    if (links.quiet_due(i) <= soon) {
+      Link& l = links.untouched(i);
+      if (l.alive && !l.missed && !l.deaf) {  // hearing more changes no state
+        listen(l);
+        links.set_quiet_due(i, quiet_deadline(l));
+      }
+    }
+    if (links.due(i) <= now) links.touch(i);
+  }
 }
 
 void MeshState::heard(Link& l, Nanos at) {
@@ -122,18 +167,20 @@ void MeshState::pace(Link& l, bool fast) {
   command_all(c);
 }
 
-Nanos MeshState::link_deadline(const Link& l) const {
+Nanos MeshState::quiet_deadline(const Link& l) const {
+  if (!l.alive) return core::kNever;
+  return l.heard + (l.missed ? config.link.down_after : config.link.heartbeat * 6 / 5);
+}
+
+Nanos MeshState::other_deadline(const Link& l) const {
   Nanos earliest = l.retry_at;
   if (l.old_until.ns != 0) earliest = std::min(earliest, l.old_until);
   if (!l.alive && l.active >= 0) earliest = std::min(earliest, l.heard + lease());
-  if (l.alive) {
-    const Nanos quiet = l.missed ? config.link.down_after : config.link.heartbeat * 6 / 5;
-    earliest = std::min(earliest, l.heard + quiet);
-  }
   return earliest;
 }
 
 void MeshState::link_timer(Link& l) {
+  listen(l);
   if (l.old_until.ns != 0 && now >= l.old_until) {
     l.old_until = Nanos{0};
     remove_session(l, static_cast<int8_t>(1 - l.active));

@@ -24,6 +24,7 @@
 #include "core/rng.h"
 #include "relay/config.h"
 #include "relay/core_link.h"
+#include "relay/evidence_board.h"
 #include "relay/outcome.h"
 
 namespace trunkline::relay {
@@ -195,6 +196,13 @@ enum class LogLevel : uint8_t { kDebug, kInfo, kWarn, kError };
 class MeshSink {
  public:
   virtual ~MeshSink() = default;
+  // What a data core has heard on a session: asked before a peer is called silent. A sink that tells
+  // everything by events has nothing to add.
+  virtual Evidence evidence(CoreId core, uint32_t slot) const {
+    static_cast<void>(core);
+    static_cast<void>(slot);
+    return {};
+  }
   virtual void command(CoreId core, const CoreCommand& command) = 0;
   // A frame for data core 0's transmit side. `bytes` is valid during the call.
   virtual void control(LinkId link, std::span<const uint8_t> bytes) = 0;

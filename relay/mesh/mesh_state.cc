@@ -137,7 +137,7 @@ void MeshState::step(Nanos at, const MeshInput& input, MeshSink& to) {
 void MeshState::work() {
   const auto n = static_cast<uint32_t>(links.size());
   expire_timers();
-  links.touch_due(now);
+  listen_to_due();
   for (uint32_t i = 0; i < n && room(); ++i) {
     if (!links.touched(i)) continue;
     if (link_deadline(links[i]) <= now) link_timer(links[i]);
@@ -164,7 +164,7 @@ void MeshState::plan() {
     if (!links.touched(i)) continue;
     const Link& l = links[i];
     more = more || has_work(l);
-    links.set_due(i, std::min(link_deadline(l), flush_deadline(l)));
+    links.set_due(i, quiet_deadline(l), std::min(other_deadline(l), flush_deadline(l)));
   }
   if (!more) links.untouch_all();  // otherwise the next step goes on with them
   next_step = more ? now : std::min(timers, links.earliest());

@@ -77,9 +77,13 @@ struct MeshState {
 
   // ---- liveness.cc
   void on_evidence(const CoreEvent& e);
+  void listen(Link& l);  // takes over what the data cores have heard
+  void listen_to_due();
   void heard(Link& l, Nanos at);
   void link_timer(Link& l);
-  Nanos link_deadline(const Link& l) const;
+  Nanos quiet_deadline(const Link& l) const;  // when silence will count
+  Nanos other_deadline(const Link& l) const;
+  Nanos link_deadline(const Link& l) const { return std::min(quiet_deadline(l), other_deadline(l)); }
   void set_alive(Link& l, bool alive);
   void fence_self();
   void show_state(Link& l);

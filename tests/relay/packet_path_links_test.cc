@@ -121,7 +121,7 @@ TEST(PacketPathLinks, IgnoresAnEchoFromTheFuture) {
   EXPECT_EQ(events[0].rtt_us, 0u);
 }
 
-TEST(PacketPathLinks, ReportsTheFirstDatagramOfAnInstalledSessionAtOnceThenEvery5Ms) {
+TEST(PacketPathLinks, TellsOfASessionThatIsNotActiveYetAtOnceThenEvery5Ms) {
   H h;
   Peer peer(h.crypto, 2, 4, peer_address(2));
   session(h, relay::CoreCommandKind::kSessionInstall, peer.install);
@@ -142,6 +142,74 @@ TEST(PacketPathLinks, ReportsTheFirstDatagramOfAnInstalledSessionAtOnceThenEvery
   EXPECT_EQ(h.path->next_due(), h.now + core::from_ms(4)) << "what was heard since is not forgotten";
   h.run(core::from_ms(4));
   EXPECT_EQ(h.events().size(), 1u);
+}
+
+TEST(PacketPathLinks, TellsTheFirstWordAndWritesWhatFollowsOnTheBoard) {
+  H h;
+  Peer& peer = h.link_up(0);
+  const uint32_t slot = peer.install.slot;
+  h.run();
+  EXPECT_EQ(h.events().size(), 0u);
+  EXPECT_EQ(h.rings.evidence.read(slot).heard, Nanos{});
+  for (int ms = 0; ms < 500; ms += 50) {
+    h.now += core::from_ms(50);
+    h.arrive(
+        peer,
+        {heartbeat({.sent_us = 9, .echo_us = static_cast<uint64_t>(h.now.us()) - 700, .heard_age_us = 0})});
+    h.run();
+    const relay::Evidence seen = h.rings.evidence.read(slot);
+    EXPECT_EQ(seen.heard, h.now);
+    EXPECT_EQ(seen.heard_by_peer, h.now);
+    EXPECT_EQ(seen.sampled, h.now);
+    EXPECT_EQ(seen.rtt_us, 700u);
+    EXPECT_EQ(h.events().size(), ms == 0 ? 1u : 0u) << "nobody has to act on it";
+  }
+}
+
+TEST(PacketPathLinks, TellsAWordAfterASilence) {
+  H h;
+  Peer& peer = h.link_up(0);
+  h.arrive(peer, {heartbeat({.heard_age_us = 0})});
+  h.run();
+  h.events();
+  const Nanos heard = h.now;
+  h.run(core::from_ms(56));
+  EXPECT_EQ(h.events().size(), 0u);
+  EXPECT_EQ(h.rings.evidence.read(peer.install.slot).heard, heard);
+  h.arrive(peer, {heartbeat({.heard_age_us = 0})});
+  h.run();
+  const std::vector<CoreEvent> events = h.events();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].heard, h.now);
+}
+
+TEST(PacketPathLinks, TellsThatThePeerIsDeafAndThatItHearsAgain) {
+  H h;
+  Peer& peer = h.link_up(0);
+  const auto told = [&](uint32_t age_us) {
+    h.arrive(peer, {heartbeat({.heard_age_us = age_us})});
+    h.run(core::from_ms(10));
+    return h.events().size();
+  };
+  EXPECT_EQ(told(0), 1u) << "the first word";
+  EXPECT_EQ(told(149'999), 0u);
+  const Nanos good = h.rings.evidence.read(peer.install.slot).heard_by_peer;
+  EXPECT_EQ(told(150'000), 1u);
+  EXPECT_EQ(told(160'000), 1u);
+  EXPECT_EQ(h.rings.evidence.read(peer.install.slot).heard_by_peer, good);
+  EXPECT_EQ(told(1'000), 1u) << "the news that it hears again";
+  EXPECT_EQ(told(1'000), 0u);
+}
+
+TEST(PacketPathLinks, TheBoardForgetsASessionThatIsRemoved) {
+  H h;
+  Peer& peer = h.link_up(0);
+  h.arrive(peer, {heartbeat({})});
+  h.run();
+  EXPECT_EQ(h.rings.evidence.read(peer.install.slot).heard, h.now);
+  session(h, relay::CoreCommandKind::kSessionRemove, peer.install);
+  h.run();
+  EXPECT_EQ(h.rings.evidence.read(peer.install.slot).heard, Nanos{});
 }
 
 TEST(PacketPathLinks, EvidenceWaitsForRoomInTheRing) {
