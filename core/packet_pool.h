@@ -18,6 +18,7 @@
 #include <memory>
 #include <span>
 
+#include "core/cacheline.h"
 #include "core/check.h"
 #include "core/counters.h"
 #include "core/packet.h"
@@ -68,6 +69,15 @@ class PacketPool {
     TL_DCHECK(buffer->pool == this);
     TL_CHECK(buffer->refs > 0);
     if (--buffer->refs == 0) free_[free_count_++] = buffer;
+  }
+
+  // An allocation comes soon, after `before` others.
+  void prefetch(uint32_t before = 0) const noexcept {
+    if (free_count_ <= before) return;
+    const Buffer* next = free_[free_count_ - before - 1];
+    prefetch_line(next);
+    prefetch_line(next->data);
+    prefetch_line(next->data + kCacheLine);
   }
 
   // The buffer at position `index` (Buffer::index). Contract: index < count().

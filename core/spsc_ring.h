@@ -144,6 +144,12 @@ class SpscRing {
     return static_cast<uint32_t>(std::min<uint64_t>(tail - head, capacity()));
   }
   uint32_t capacity() const noexcept { return mask_ + 1; }
+  // Somebody will look into it soon.
+  void prefetch() const noexcept {
+    prefetch_line(this);
+    prefetch_line(&tail_);
+    prefetch_line(&head_);
+  }
 
  private:
   using Word = typename Sync::template Atomic<uint64_t>;

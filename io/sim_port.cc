@@ -84,7 +84,10 @@ void SimPort::give_back(std::span<Packet> packets) noexcept {
 }
 
 uint32_t SimPort::transmit_burst(std::span<Packet> packets, Nanos now) noexcept {
-  for (const Packet& packet : packets) {
+  constexpr size_t kAhead = 4;  // ways that are fetched while one is gone
+  for (size_t i = 0; i < packets.size(); ++i) {
+    if (i + kAhead < packets.size()) wire_.prefetch(endpoints_[0], packets[i + kAhead].address);
+    const Packet& packet = packets[i];
     TL_CHECK(packet.owner_port < endpoints_.size());
     const core::UdpAddress from = endpoints_[packet.owner_port];
     const uint32_t segment = segment_bytes(packet);

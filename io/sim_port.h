@@ -24,6 +24,11 @@ class SimWire {
   // The bytes are valid during the call only. May call SimPort::deliver, also of the sending port.
   virtual void carry(const core::UdpAddress& from, const core::UdpAddress& to,
                      std::span<const uint8_t> datagram, Nanos now) = 0;
+  // Something will soon be carried that way.
+  virtual void prefetch(const core::UdpAddress& from, const core::UdpAddress& to) const {
+    static_cast<void>(from);
+    static_cast<void>(to);
+  }
 };
 
 struct SimPortOptions {
@@ -59,6 +64,12 @@ class SimPort final : public Port {
   bool deliver(const core::UdpAddress& from, const core::UdpAddress& to,
                std::span<const uint8_t> datagram) noexcept;
   uint32_t waiting() const noexcept { return tail_ - head_; }
+  // Something will be delivered soon.
+  void prefetch() const noexcept {
+    core::prefetch(this, sizeof *this);
+    core::prefetch_line(&inbox_[tail_ & inbox_mask_]);
+    pool_.prefetch();
+  }
 
  private:
   SimWire& wire_;

@@ -5,8 +5,22 @@
 
 namespace trunkline::io {
 
+void WireModel::set(const Impairment& impairment) noexcept {
+  impairment_ = impairment;
+  const Impairment& i = impairment_;
+  delay_ = i.delay;
+  plain_ = !i.cut && i.rate_bps == 0 && i.loss == 0 && i.p_good_to_bad == 0 && i.jitter.ns == 0 &&
+           i.reorder == 0 && i.duplicate == 0 && i.corrupt == 0;
+}
+
 WireModel::Fate WireModel::pass(Nanos now, uint32_t bytes) noexcept {
   Fate fate;
+  if (plain_ && !bad_) {
+    ++counters_.passed;
+    fate.copies = 1;
+    fate.due[0] = last_due_ = std::max(now + delay_, last_due_);
+    return fate;
+  }
   if (impairment_.cut) {
     ++counters_.lost;
     return fate;

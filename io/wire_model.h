@@ -63,13 +63,13 @@ class WireModel {
     uint64_t corrupted = 0;
   };
 
-  WireModel(const Impairment& impairment, uint64_t seed) noexcept : impairment_(impairment), rng_(seed) {}
+  WireModel(const Impairment& impairment, uint64_t seed) noexcept : rng_(seed) { set(impairment); }
 
   // `now` never decreases from call to call.
   Fate pass(Nanos now, uint32_t bytes) noexcept;
 
   // From the next datagram on. What is on its way keeps its fate.
-  void set(const Impairment& impairment) noexcept { impairment_ = impairment; }
+  void set(const Impairment& impairment) noexcept;
   const Impairment& impairment() const noexcept { return impairment_; }
   const Counters& counters() const noexcept { return counters_; }
 
@@ -77,12 +77,15 @@ class WireModel {
   bool lose() noexcept;
   Nanos arrival(Nanos departure) noexcept;
 
-  Impairment impairment_;
-  core::Rng rng_;
+  // What a wire that only delays needs comes first: a mesh of simulated nodes has thousands of them.
+  Nanos delay_{};       // impairment_.delay
+  Nanos last_due_{};    // of the last datagram that was not reordered
+  bool plain_ = false;  // impairment_ has a delay, and nothing else
+  bool bad_ = false;    // the state of the Gilbert-Elliott chain
   Counters counters_;
+  core::Rng rng_;
   Nanos line_free_{};  // when the line has sent all it was given
-  Nanos last_due_{};   // of the last datagram that was not reordered
-  bool bad_ = false;   // the state of the Gilbert-Elliott chain
+  Impairment impairment_;
 };
 
 }  // namespace trunkline::io

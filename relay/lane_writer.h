@@ -82,6 +82,12 @@ class LaneWriter {
     if (header.traffic_class > stream.traffic_class) stream.traffic_class = header.traffic_class;
     return kNoDrop;
   }
+  // Small records for core 0 of this peer come soon.
+  void prefetch(LinkId link) const noexcept {
+    if (link >= sessions_.links()) return;
+    core::prefetch_line(&streams_[index(link, 0, StreamKind::kSmall)]);
+    transmitter_.pool().prefetch(2);
+  }
   // A unit is what conservation counts; own records are not.
   static void add_units(Stream& stream, uint32_t n) noexcept { stream.units += n; }
   // Remembers which frame of `flow` the run holds last, for a refusal.

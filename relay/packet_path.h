@@ -79,6 +79,10 @@ class PacketPath {
   // Host queues that got packets since the last call, one bit each, for whoever wakes the hosts.
   uint64_t take_touched_queues() noexcept { return hosts_.take_touched(); }
 
+  // A run that opens a datagram of this session comes soon: what it will touch is asked for. For who drives
+  // many paths by turns (the simulator); one that runs all the time has it in its caches.
+  void prefetch(uint32_t session_slot) const noexcept;
+
   // Exact when asked by the owning thread between two runs.
   Conservation conservation() const noexcept;
   // Any thread.

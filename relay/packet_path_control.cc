@@ -7,6 +7,17 @@
 
 namespace trunkline::relay {
 
+void PacketPath::prefetch(uint32_t session_slot) const noexcept {
+  constexpr size_t kTransmitterHead = 320;  // before its arrays
+  core::prefetch_between(this, reinterpret_cast<const char*>(&transmitter_) + kTransmitterHead);
+  core::prefetch_between(&sessions_, open_jobs_.data() + 1);
+  core::prefetch_line(&open_counters_[0]);
+  core::prefetch_between(&record_count_, &records_[1]);
+  core::prefetch_line(&received_[0]);
+  rings_.prefetch(session_slot);
+  sessions_.prefetch(session_slot);
+}
+
 // ---- commands
 
 uint32_t PacketPath::take_commands() noexcept {

@@ -72,7 +72,7 @@ std::vector<MemoryRow> memory_table(const NodeConfig& config) {
   // Where a transmit buffer can be: filling in a lane, finished and waiting for the end of the loop's run, or
   // at the port. What is in one place is not in another, so the sum of the places is what is configured.
   rows.push_back({"transmit buffers: filling, finished, or at the port",
-                  uint64_t{limits.transmit_buffers} * kRunBufferBytes * config.data_cores});
+                  uint64_t{limits.transmit_buffers} * kRunBufferStride * config.data_cores});
   uint64_t sum = 0;
   for (const MemoryRow& row : rows) sum += row.bytes;
   rows.push_back({"sum", sum});

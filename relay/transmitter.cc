@@ -18,7 +18,7 @@ static_assert(static_cast<uint32_t>(TrafficClass::kRest) == 0 &&
 }  // namespace
 
 Transmitter::Transmitter(uint32_t buffers, core::PageSource& pages, io::Port& port, Accounting& accounting)
-    : pool_(buffers, kRunBufferBytes, pages),
+    : pool_(buffers, kRunBufferStride, pages),
       port_(port),
       accounting_(accounting),
       runs_(kMaxRuns, Contents::kUnwritten),

@@ -22,6 +22,10 @@ namespace trunkline::relay {
 
 inline constexpr uint32_t kRunBufferBytes = 64 * 1024;
 static_assert(kRunBufferBytes >= io::kMaxRunBytes);
+// Buffers that lie a power of two apart begin in the same sets of every cache, and thirty short runs, one per
+// peer, would throw each other out. So each begins three lines after the multiple of 64 KiB of the one
+// before.
+inline constexpr uint32_t kRunBufferStride = kRunBufferBytes + 3 * core::kCacheLine;
 
 // A video flow of which a packet lies in a run: enough to drop the rest of its frame and to ask again.
 struct FrameNote {

@@ -69,7 +69,8 @@ void MeshState::listen(Link& l) {
       l.rtt.sample(e.rtt_us);
       l.sampled = e.sampled;
     }
-    if (e.heard_by_peer > std::min(l.heard_by_peer, now) && e.heard_by_peer > l.active_since) {
+    const bool first = l.heard_by_peer > now && e.heard_by_peer > l.active_since;
+    if (e.heard_by_peer > l.heard_by_peer || first) {
       l.heard_by_peer = e.heard_by_peer;
       l.deaf = false;
     }

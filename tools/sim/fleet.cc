@@ -42,9 +42,10 @@ Event Fleet::next() {
   mesh_auditor.look(event.time);
   trace.fold(static_cast<uint64_t>(event.time.ns));
   trace.fold(static_cast<uint64_t>(event.kind) << 48 | uint64_t{event.node} << 32 | event.arg);
+  if (!events.empty()) prefetch(events.next());
   if (event.kind == EventKind::kDeliver) {
     if (SimNode* node = slots_[event.node].node.get(); node != nullptr) {
-      node->deliver(network.flight(event.arg));
+      node->deliver(network.arrival(event.arg));
       touch(event.node);
     }
     network.taken(event.arg);
@@ -52,6 +53,14 @@ Event Fleet::next() {
     wake(event.node);
   }
   return event;
+}
+
+void Fleet::prefetch(const Event& soon) const {
+  const bool delivery = soon.kind == EventKind::kDeliver;
+  if (delivery) network.prefetch(soon.arg);
+  if (!delivery && soon.kind != EventKind::kWake && soon.kind != EventKind::kMedia) return;
+  const SimNode* node = slots_[soon.node].node.get();
+  if (node != nullptr) node->prefetch(delivery ? network.session_slot(soon.arg) : 0);
 }
 
 void Fleet::run_until(Nanos time) {

@@ -104,6 +104,7 @@ class Fleet {
   void make(NodeIndex node);
   void tell_lateness(NodeIndex node);
   void run(NodeIndex node);
+  void prefetch(const Event& soon) const;
   void plan_wake(NodeIndex node);
   void wake(NodeIndex node);
 

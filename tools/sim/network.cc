@@ -2,6 +2,7 @@
 #include "tools/sim/network.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "relay/wire.h"
 #include "tools/sim/control_text.h"
@@ -108,7 +109,7 @@ Network::Network(const Options& options, EventQueue& events, Trace& trace)
       io::Impairment base;
       base.delay = one_way_delay(options.nodes[from], options.nodes[to]);
       const uint64_t seed = stream_seed(options.seed, "net", uint64_t{from} * nodes_ + to);
-      paths_.push_back({io::WireModel(base, seed), base});
+      paths_.push_back({.model = io::WireModel(base, seed), .base = base});
     }
   }
 }
@@ -137,6 +138,11 @@ void Network::carry(const core::UdpAddress& from, const core::UdpAddress& to,
   }
 }
 
+void Network::prefetch(const core::UdpAddress& from, const core::UdpAddress& to) const {
+  const uint32_t source = node_at(from), target = node_at(to);
+  if (source < nodes_ && target < nodes_) core::prefetch_line(&paths_[source * nodes_ + target]);
+}
+
 Nanos Network::in_line(Path& p, Nanos due) {
   p.in_line = due == p.last_due ? p.in_line + 1 : 0;
   p.last_due = due;
@@ -157,16 +163,34 @@ void Network::launch(Nanos due, NodeIndex to, const core::UdpAddress& from, std:
   if (free_.empty()) {
     slot = static_cast<uint32_t>(flights_.size());
     flights_.emplace_back();
+    long_.emplace_back();
+    sessions_.push_back(0);
   } else {
     slot = free_.back();
     free_.pop_back();
   }
   Flight& f = flights_[slot];
   f.from = from;
-  f.to = node_address(to);
-  f.bytes.assign(datagram.begin(), datagram.end());
-  if (corrupt_bit != kIntact) f.bytes[corrupt_bit / 8] ^= static_cast<uint8_t>(1u << corrupt_bit % 8);
+  f.to = to;
+  f.length = static_cast<uint16_t>(datagram.size());
+  uint8_t* bytes = f.bytes;
+  if (datagram.size() > kShort) {
+    long_[slot].resize(datagram.size());
+    bytes = long_[slot].data();
+  }
+  std::memcpy(bytes, datagram.data(), datagram.size());
+  if (corrupt_bit != kIntact) bytes[corrupt_bit / 8] ^= static_cast<uint8_t>(1u << corrupt_bit % 8);
+  sessions_[slot] = static_cast<uint16_t>(
+      datagram.size() < relay::kHeaderBytes
+          ? 0
+          : relay::SessionIndex::slot(relay::decode_header(datagram.data()).session_index));
   events_.push(due, EventKind::kDeliver, to, slot);
+}
+
+Network::Arrival Network::arrival(uint32_t slot) const {
+  const Flight& f = flights_[slot];
+  const uint8_t* bytes = f.length > kShort ? long_[slot].data() : f.bytes;
+  return {f.from, node_address(f.to), {bytes, f.length}};
 }
 
 // ---- faults

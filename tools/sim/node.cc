@@ -87,8 +87,15 @@ bool SimNode::settle(Nanos now) {
   return false;
 }
 
-void SimNode::deliver(const Network::Flight& flight) {
-  port_->deliver(flight.from, flight.to, flight.bytes);
+void SimNode::deliver(const Network::Arrival& arrival) {
+  port_->deliver(arrival.from, arrival.to, arrival.bytes);
+}
+
+void SimNode::prefetch(uint32_t session_slot) const {
+  path_->prefetch(session_slot);
+  port_->prefetch();
+  core::prefetch_between(this, &rings_);
+  core::prefetch_between(&mesh_, &event_);
 }
 
 // What DataCore looks at before it sleeps.
