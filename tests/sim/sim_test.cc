@@ -182,7 +182,7 @@ TEST(Network, DeliversAPathsDatagramsInOrderAndAfterItsDelay) {
     EXPECT_EQ(event.kind, EventKind::kDeliver);
     EXPECT_EQ(event.node, 4);
     EXPECT_EQ(event.time, delay + Nanos{i});
-    EXPECT_EQ(network.flight(event.arg).bytes[0], i);
+    EXPECT_EQ(network.arrival(event.arg).bytes[0], i);
     network.taken(event.arg);
   }
 }
