@@ -98,7 +98,7 @@ void MeshState::pending_answer(uint32_t a, const Answer& m) {
 // Why this OK cannot be taken; OK: it can.
 Outcome MeshState::fence(uint32_t t, const Answer& m) const {
   if (config.rules.loop_check && contains(m.nodes(), config.id)) return Outcome::loop;
-  if (m.nodes().size() > kPublishedTtl) return Outcome::not_here;
+  if (config.rules.loop_check && m.nodes().size() > kPublishedTtl) return Outcome::not_here;
   if (config.rules.epochs && m.generation < newest_announced(t)) return Outcome::stale_epoch;
   const Track& track = tracks[t];
   // Behind a feed only the same publication will do: the hosts know its descriptor.
@@ -121,7 +121,7 @@ void MeshState::ok_again(uint32_t a, const Answer& m) {
   Track& track = tracks[asked.track];
   const bool ok = m.outcome == Outcome::ok;
   const bool looped = ok && config.rules.loop_check && contains(m.nodes(), config.id);
-  const bool far = ok && m.nodes().size() > kPublishedTtl;  // nothing can arrive
+  const bool far = ok && config.rules.loop_check && m.nodes().size() > kPublishedTtl;  // nothing can arrive
   if (!ok || looped || far || m.generation != asked.generation) {
     if (!ok) unlink_ask(a);  // it does not know of us: nothing to release
     if (looped) counters.add(MeshCounter::feeds_looped);

@@ -84,7 +84,8 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
 
 // What feeds us has come over as many links as a packet may cross.
 bool MeshState::too_far(const Track& track) const {
-  return track.feed_state != FeedState::kNone && track.feed_path().size() >= kPublishedTtl;
+  return config.rules.loop_check && track.feed_state != FeedState::kNone &&
+         track.feed_path().size() >= kPublishedTtl;
 }
 
 // Who is not served hears who has it, if we know; else that it was here; else that it is not.
