@@ -171,8 +171,8 @@ typedef struct tl_acquire_options {
    OK the handle stands for the subscription until TL_EVENT_ENDED; after any other outcome it is free.
    TL_EVENT_ENDED comes by itself with GONE, when the track is no longer published; MOVED, when a newer
    generation of it is, and the event's node says where; LINK_DOWN, when its source has been silent for ten
-   seconds and nobody else has the track; LOOP, when nodes came to feed each other. Acquire again to go on. A source that dies while
-   another node has the track is replaced without an event. Errors:
+   seconds and nobody else has the track; LOOP, when nodes came to feed each other. Acquire again to go on. A
+   source that dies while another node has the track is replaced without an event. Errors:
    TL_EINVAL, TL_EFULL (more outcomes outstanding than limits.max_acquires: take some). */
 TL_API int tl_acquire(tl_queue* queue, const tl_acquire_options* options, uint64_t* handle);
 /* Ends an acquire (outcome CANCELLED) or a subscription (TL_EVENT_ENDED with CANCELLED). */
