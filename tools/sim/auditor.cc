@@ -164,6 +164,7 @@ void Auditor::event(NodeIndex node, const HostEvent& event, Nanos now) {
   ended_.push_back(event.handle);
   if (event.outcome == Outcome::gone) report_.marks.hit(Mark::ended_gone);
   if (event.outcome == Outcome::link_down) report_.marks.hit(Mark::ended_link_down);
+  if (event.outcome == Outcome::moved) report_.marks.hit(Mark::ended_moved);
   judge_end(a, event, now);
 }
 

@@ -93,6 +93,9 @@ class Evidence {
   virtual bool link_up(NodeIndex node, NodeIndex peer) const = 0;
 };
 
+  // What only marks ask: is the node draining, and are the two configured as peers?
+  virtual bool drains(NodeIndex) const { return false; }
+  virtual bool are_peers(NodeIndex, NodeIndex) const { return true; }
 struct Publication {
   NodeIndex node = 0;
   uint16_t queue = 0;

@@ -162,7 +162,8 @@ std::string judge_feeds(std::span<const Relations> relations, const Published& p
 // ---- the looks
 
 MeshAuditor::MeshAuditor(const Options& options, Auditor& auditor, const Network& network, Report& report)
-    : auditor_(auditor),
+    : options_(options),
+      auditor_(auditor),
       report_(report),
       nodes_(options.nodes.size()),
       relations_(nodes_.size()),
@@ -267,23 +268,6 @@ void MeshAuditor::judge_switches(Nanos now) {
                                 name(is->from) + " as the source of track " + was.track.hex() +
                                 ", and nothing was wrong");
     }
-  }
-}
-
-// Situations.
-void MeshAuditor::notice() {
-  Marks& marks = report_.marks;
-  for (NodeIndex i = 0; i < nodes_.size(); ++i) {
-    const Relations& r = relations_[i];
-    if (r.feeds.size() >= 5) marks.hit(Mark::fed_many);
-    if (r.waits.size() >= 5) marks.hit(Mark::waited_for_many);
-    uint32_t same = 0;
-    for (const Relations::Serve& s : r.serves) {
-      same += s.track == r.serves.front().track && !s.waiting ? 1 : 0;
-      const auto feeds_back = [&](const Relations::Feed& f) { return f.from == s.to; };
-      if (std::any_of(r.feeds.begin(), r.feeds.end(), feeds_back)) marks.hit(Mark::served_and_fed);
-    }
-    if (nodes_.size() > 1 && same == nodes_.size() - 1) marks.hit(Mark::served_many);
   }
 }
 

@@ -96,6 +96,10 @@ class MeshAuditor final : public Evidence {
     return a == b || links_.well_since(a, b) <= since;
   }
   bool link_up(NodeIndex node, NodeIndex peer) const override { return links_.up(node, peer); }
+  bool drains(NodeIndex node) const override {
+    return nodes_[node].mesh != nullptr && nodes_[node].mesh->draining().on;
+  }
+  bool are_peers(NodeIndex a, NodeIndex b) const override { return options_.links.linked(a, b); }
 
  private:
   struct Node {
@@ -109,8 +113,10 @@ class MeshAuditor final : public Evidence {
   void judge_limits(NodeIndex node, Nanos now);
   void judge_switches(Nanos now);
   void notice();
+  void notice_hops(NodeIndex node);
   void collect(const Node& node);
 
+  const Options& options_;
   Auditor& auditor_;
   Report& report_;
   std::vector<Node> nodes_;

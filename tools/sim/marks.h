@@ -34,7 +34,32 @@ namespace trunkline::sim {
   X(links_down,            "a link went down")                                                           \
   X(control_repeats,       "a control segment was sent again")                                           \
   X(control_rejected,      "a control segment was refused")                                              \
-  X(control_duplicates,    "a control segment came twice")
+  X(control_duplicates,    "a control segment came twice")                                               \
+  /* over hops */                                                                                        \
+  X(pendings_sent,         "a node asked further for a peer, and said so")                               \
+  X(pendings_received,     "a node was told that it is asked further for it")                            \
+  X(redirects_followed,    "an answer that named another node or generation was followed")               \
+  X(relays_asked,          "a peer was asked to ask further")                                            \
+  X(requests_relayed,      "a request of a peer was passed on")                                          \
+  X(requests_expired,      "a request's budget was over before its turn came")                           \
+  X(requests_looped,       "a request came back to a node that it had passed")                           \
+  X(feeds_looped,          "a feed ended because its way came to pass the node that it feeds")           \
+  X(answers_fenced,        "an OK was refused: older than what is known, or media in a circle")          \
+  /* retries, memory, ejection */                                                                        \
+  X(retries,               "a request was repeated because its answer was late or BUSY")                 \
+  X(retries_refused,       "the retry budget refused a repetition")                                      \
+  X(negatives_cached,      "a search ended with what was remembered")                                    \
+  X(peers_ejected,         "a peer was ejected for its outcomes")                                        \
+  X(peers_returned,        "an ejected peer came back")                                                  \
+  X(ejections_capped,      "a peer was not ejected because a third of the peers were")                   \
+  /* feeds and leases */                                                                                 \
+  X(stalls,                "a feed that was said to flow did not")                                       \
+  X(feeds_replaced,        "a feed got another source without its subscribers' knowledge")               \
+  X(feeds_superseded,      "a newer generation elsewhere ended a feed or a publication")                 \
+  X(leases_over,           "a peer's silence outlasted its lease")                                       \
+  X(handshakes_refused,    "a handshake was refused for a setting or a version")                         \
+  X(table_full,            "the track table was full")                                                   \
+  X(labels_resting,        "every free label still rested")
 
 // Drops of the packet path.
 #define TRUNKLINE_SIM_DROP_MARKS(X)                                                                      \
@@ -48,8 +73,11 @@ namespace trunkline::sim {
   X(no_route,              "media on a label that stands for nothing was dropped")                       \
   X(stale_label,           "media on a label of an older generation was dropped")                        \
   X(foreign_label,         "media on a label of another link was dropped")                               \
+  X(ttl_expired,           "media that had no hop left was dropped")                                     \
+  X(repeated,              "a track's new source repeated what the old one had delivered")               \
   X(no_output,             "media that nobody wants any more was dropped")                               \
-  X(queue_full,            "a host's full queue cost a packet")
+  X(queue_full,            "a host's full queue cost a packet")                                          \
+  X(link_gone,             "media found that its output's link had no session")
 // clang-format on
 
 enum class Mark : uint32_t {
@@ -65,7 +93,7 @@ enum class Mark : uint32_t {
               kCount
 };
 inline constexpr uint32_t kMarks = static_cast<uint32_t>(Mark::kCount);
-static_assert(kMarks >= 60);
+static_assert(kMarks >= 80);
 
 const char* mark_name(Mark mark);
 const char* mark_text(Mark mark);

@@ -27,6 +27,9 @@
   X(lost_with_crash,       "a node crashed with acquires open")                                          \
   X(ended_gone,            "a subscription ended because its track went")                                \
   X(ended_link_down,       "a subscription ended because its link went")                                 \
+  X(ended_moved,           "a subscription ended because a newer publication had appeared elsewhere")    \
+  X(ok_while_draining,     "a track was acquired while its publisher drained")                           \
+  X(ok_over_hops,          "an OK named a publisher that the asking node had no link to")                \
   /* media */                                                                                            \
   X(media_lost,            "a subscriber missed a packet")                                               \
   X(media_while_down,      "media came over a link that was down")                                       \
@@ -45,6 +48,13 @@
   X(reborn_unnoticed,      "a node was back before its peers had missed it")                             \
   X(woke_a_stranger,       "a node went on after its peers had given it up")                             \
   /* the mesh as a whole */                                                                              \
+  X(relayed,               "media came by way of a third node")                                          \
+  X(relayed_far,           "media came by way of two nodes or more")                                     \
+  X(kept_waiting,          "a node held a peer's request until others had answered")                     \
+  X(waited_in_a_row,       "a node waited for a node that itself waited for another")                    \
+  X(source_changed,        "a node's feed came from another peer than a moment before")                  \
+  X(epochs_apart,          "two nodes were fed one track by different generations of it")                \
+  X(served_while_draining, "a node that drained went on serving")                                        \
   X(fed_many,              "a node was fed five tracks or more by its peers")                            \
   X(served_many,           "a node served one track to all others")                                      \
   X(waited_for_many,       "a node had five requests open at once")                                      \
