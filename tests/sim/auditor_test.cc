@@ -63,6 +63,7 @@ struct Stage {
     e.track = auditor.acquisition(handle).id;
     e.outcome = what;
     e.node = by;
+    e.generation = 7;
     return e;
   }
   HostEvent ended(uint64_t handle, Outcome why) {
@@ -259,6 +260,24 @@ const Case kCases[] = {
        s.packet(s.acquire, s.stamp(0));
      },
      nullptr},
+    {"a packet of the generation that the host was told of",
+     [](Stage& s) {
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+       s.packet(s.acquire, s.stamp(0));
+     },
+     nullptr},
+    {"a younger publication's packet that the host was not told of",
+     [](Stage& s) {
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+       s.packet(s.acquire, {track_id(0), s.publish_younger(), 0});
+     },
+     "generation 9 of node 3, and its host was told of generation 7"},
+    {"a packet, and then an OK of another generation",
+     [](Stage& s) {
+       s.packet(s.acquire, {track_id(0), s.publish_younger(), 0});
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+     },
+     "generation 9 of node 3, and its host was told of generation 7"},
     {"an end although nothing happened",
      [](Stage& s) {
        s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));

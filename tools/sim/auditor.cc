@@ -177,6 +177,8 @@ void Auditor::outcome(Acquisition& a, uint64_t handle, const HostEvent& event, N
   a.ended = now;
   a.text = event.text.data();
   a.source = event.local ? node_id(a.node) : event.node;
+  a.generation = event.generation;
+  if (a.publication != UINT32_MAX) judge_told(a, handle, a.publication, now);
   report_.count_outcome(event.outcome, now - a.submitted);
   notice_outcome(a, event, now);
   Told& here = told(a.node, a.track);

@@ -9,7 +9,8 @@
 //        runs late cannot act: what falls due meanwhile must end when the node runs again
 //   S2   a delivered packet belongs to the track that was acquired, to a publication that truly existed, is
 //        unchanged, and comes once
-//   S5   once a younger epoch was delivered, no older one is, while the younger lives and can be reached
+//   S5   once a younger epoch was delivered, no older one is, while the younger lives and can be reached; and
+//        what is delivered is of the generation that the host was told of
 //   S10  what is fed goes on: it ends when the publisher ends, when a younger one appears, or when the wire
 //        failed; and while all is well every packet that is sent arrives
 //   T1   an answer tells the truth: OK names a node that has or had the track; an authoritative negative does
@@ -64,6 +65,7 @@ struct Acquisition {
   Nanos ended{};                                // when that was said
   std::string text{};                           // what was said about it
   core::NodeId source{};                        // OK: who said so
+  uint64_t generation = 0;                      // OK: of which the host was told
   // Which packets came: the newest publication's highest number, and a bit for each of the 64 below it.
   uint32_t publication = UINT32_MAX;
   uint32_t highest = 0;
@@ -91,11 +93,11 @@ class Evidence {
   virtual bool well(NodeIndex a, NodeIndex b, Nanos since) const = 0;
   // What `node` says of its link to `peer`.
   virtual bool link_up(NodeIndex node, NodeIndex peer) const = 0;
-};
-
   // What only marks ask: is the node draining, and are the two configured as peers?
   virtual bool drains(NodeIndex) const { return false; }
   virtual bool are_peers(NodeIndex, NodeIndex) const { return true; }
+};
+
 struct Publication {
   NodeIndex node = 0;
   uint16_t queue = 0;
@@ -204,6 +206,7 @@ class Auditor {
   }
   // auditor_media.cc
   void judge_epoch(const Acquisition& acquisition, uint64_t handle, uint32_t publication, Nanos now);
+  void judge_told(const Acquisition& acquisition, uint64_t handle, uint32_t publication, Nanos now);
   void judge_end(const Acquisition& acquisition, const relay::HostEvent& event, Nanos now);
   bool source_is_well(const Acquisition& acquisition) const;
   // auditor_marks.cc

@@ -33,6 +33,7 @@ void Auditor::packet(NodeIndex node, uint64_t handle, std::span<const uint8_t> b
   a.last_packet = now;
   if (a.publication != stamp->publication) {
     judge_epoch(a, handle, stamp->publication, now);
+    judge_told(a, handle, stamp->publication, now);
     a.publication = stamp->publication;
     a.highest = stamp->number;
     a.seen = 1;
@@ -67,6 +68,16 @@ void Auditor::judge_epoch(const Acquisition& a, uint64_t handle, uint32_t public
                    " of node " + std::to_string(node_id(next.node).value) + " after generation " +
                    std::to_string(before.generation) + " of node " +
                    std::to_string(node_id(before.node).value) + " was delivered");
+}
+
+// A host that is to get another generation is told that this one is over, and acquires again. What comes
+// before the OK is judged when that says which generation it is.
+void Auditor::judge_told(const Acquisition& a, uint64_t handle, uint32_t publication, Nanos now) {
+  const uint64_t came = publications_[publication].generation;
+  if (a.state != Acquisition::State::kOk || came == a.generation) return;
+  violate(now, "S5: " + name(a, handle) + " got a packet of generation " + std::to_string(came) +
+                   " of node " + std::to_string(node_id(publications_[publication].node).value) +
+                   ", and its host was told of generation " + std::to_string(a.generation));
 }
 
 // ---- S10
