@@ -25,12 +25,14 @@ void for_each_outcome(Each&& each) {
 //   INTERNAL        a defect of the node or its host: no run has one; provoked in tests/relay/mesh
 //   STALE_EPOCH     the request is repeated with the generation that the answer names: a host hears this only
 //   FUTURE_EPOCH      of a track that changes hands faster than a few round trips, three times in a row
+//   MOVED           is followed, or its node asked to ask further: a few in a million hosts hear it
 //   LOOP            says less than any other answer: a host hears it if all who were asked say just this
 constexpr bool is_expected(Outcome outcome) {
   switch (outcome) {
     case Outcome::internal:
     case Outcome::stale_epoch:
     case Outcome::future_epoch:
+    case Outcome::moved:
     case Outcome::loop:
       return false;
     default:
