@@ -198,7 +198,9 @@ void LinkAuditor::judge_pair(NodeIndex index, NodeIndex peer, Nanos now) {
                                              network_.whole_since(peer, index)});
     const bool told = network_.cut_since(peer, index) == core::kNever && !network_.impaired(peer, index);
     if (told) silent_since(mute_since, notice_bounds(back, there, extra).mute, "the way to there was cut");
-  } else {
+  } else if (!options_.has(Fault::clone) || !options_.has(Fault::replay)) {
+    // A restored snapshot uses its keys again, and what the wire kept from its former life is then as good as
+    // new: with both, silence can be feigned away.
     const Nanos since = other.mesh == nullptr ? other.gone_since : other.still_from;
     silent_since(since, notice_bounds(there, back, extra).deaf, "that node stopped");
   }

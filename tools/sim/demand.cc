@@ -106,6 +106,11 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
                                    [&](NodeIndex publisher) { return connected(node, publisher); });
   if (carried) d.also |= any_of({Outcome::ok});
   if (sent_elsewhere(node, track)) {
+    // A peer asks further for it, and may come to one that has no room to say no.
+    const auto& all = options_.nodes;
+    for (NodeIndex other = 0; other < all.size(); ++other) {
+      if (options_.is_small(other)) d.also |= any_of({Outcome::no_reply});
+    }
     d.also |= any_of({Outcome::deadline, Outcome::busy, Outcome::loop});
     d.within = {};
   }

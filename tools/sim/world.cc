@@ -230,15 +230,18 @@ void World::check_link(NodeIndex node, const relay::LinkStatus& link) {
 
 // Who has lost a peer for good, or is INCOMPATIBLE with it now, keeps what is to be released there until it
 // can say so.
+// So does whoever feeds it: a track is wanted as long as somebody down the way may come back for it.
 void World::check_leaks() {
   const bool forgotten = options_.phases.drain >= Phases::kForgetting;
+  const bool somebody_is_missed =
+      options_.phases.permanent.ns > 0 && options_.phases.permanent < Phases::kLeases;
   for (NodeIndex node = 0; node < fleet_.size(); ++node) {
     if (!fleet_.is_up(node)) continue;
     const auto& peers = options_.links.peers(node);
     const bool all_there = std::all_of(peers.begin(), peers.end(), [&](NodeIndex peer) {
       return fleet_.meeting(node, peer) == Meeting::kUp;
     });
-    if (!all_there) continue;
+    if (!all_there || somebody_is_missed) continue;
     const std::string leak =
         fleet_.node(node).leak(forgotten, static_cast<uint32_t>(fleet_.hints(node).size()));
     if (!leak.empty()) fleet_.auditor.violate(fleet_.now(), leak);
