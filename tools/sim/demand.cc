@@ -17,12 +17,12 @@ constexpr uint64_t any_of(std::initializer_list<Outcome> outcomes) {
 }
 
 // The product's promises (docs/architecture.md), in the words of its design.
-constexpr Nanos kSlack = core::from_ms(20);     // of an OK, over all round trips
-constexpr Nanos kNoSlack = core::from_ms(2);    // of a no
-constexpr Nanos kLease = core::from_s(10);      // a peer that is silent is forgotten
-constexpr Nanos kNoticed = core::from_ms(500);  // how late the last word before a break may have arrived
-constexpr Nanos kPerLie = core::from_ms(5);     // beyond its round trip
-constexpr size_t kMaxRelays = 3;                // who are asked to ask further, one after the other
+constexpr Nanos kSlack = core::from_ms(20);       // of an OK, over all round trips
+constexpr Nanos kNoSlack = core::from_us(2'001);  // of a no; datagrams due at once are set some ns apart
+constexpr Nanos kLease = core::from_s(10);        // a peer that is silent is forgotten
+constexpr Nanos kNoticed = core::from_ms(500);    // how late the last word before a break may have arrived
+constexpr Nanos kPerLie = core::from_ms(5);       // beyond its round trip
+constexpr size_t kMaxRelays = 3;                  // who are asked to ask further, one after the other
 constexpr int64_t kMaxRedirects = 2;
 
 }  // namespace
@@ -32,17 +32,22 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
   // With hardly any room, its own or that of whoever has the track, only the deadline is promised.
   if (options_.is_small(node)) return {};
   // Of two publishers, as while a track moves, only the newer one counts for those who have heard of it.
-  bool to_be_had = false;
+  bool to_be_had = false, elsewhere = false;
   Nanos within{};
   for (const NodeIndex publisher : track.publishers) {
     if (options_.is_small(publisher)) return {};
     const bool near = publisher == node || may_have(node, publisher);
     const Nanos time = near ? direct(node, publisher, track) : over_relay(node, publisher, track);
-    if (time == core::kNever) continue;
+    // Further off than a bound can be given for; it may be the newer one all the same.
+    if (time == core::kNever) {
+      elsewhere = true;
+      continue;
+    }
     to_be_had = true;
     within = std::max(within, time);
   }
   if (!to_be_had) return absent(node, track);
+  if (elsewhere) return {Expect::kOk, any_of({Outcome::deadline, Outcome::no_reply}), {}};
   if (within < deadline) return {Expect::kOk, 0, within};
   // The way may be longer than the deadline: then that is the answer.
   return {Expect::kOk, any_of({Outcome::deadline, Outcome::no_reply}), {}};
