@@ -258,7 +258,11 @@ void Auditor::published_event(NodeIndex node, const HostEvent& event, Nanos now)
   } else {
     p.until = std::min(p.until, now);
     p.closed = true;
-    if (!nodes_[node].may_refuse) violate(now, "T2: " + what + " failed: " + event.text.data());
+    // Its host was overtaken: a later one has published the track elsewhere, and this node has heard of it.
+    const bool overtaken = std::any_of(publications_.begin(), publications_.end(), [&](const Publication& q) {
+      return q.track == p.track && q.generation > p.generation && q.confirmed;
+    });
+    if (!nodes_[node].may_refuse && !overtaken) violate(now, "T2: " + what + " failed: " + event.text.data());
   }
 }
 

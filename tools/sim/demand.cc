@@ -47,8 +47,20 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
     within = std::max(within, time);
   }
   if (!to_be_had) return absent(node, track);
-  if (elsewhere) return {Expect::kOk, any_of({Outcome::deadline, Outcome::no_reply}), {}};
-  if (within < deadline) return {Expect::kOk, 0, within};
+  // Who has it refuses this node: a peer that carries it may serve it all the same, and need not.
+  uint64_t also = 0;
+  const auto& peers = options_.links.peers(node);
+  const bool refused = std::any_of(peers.begin(), peers.end(),
+                                   [&](NodeIndex peer) { return meets(node, peer) && !serves(peer, node); });
+  for (const NodeIndex publisher : track.publishers) {
+    // Or whoever would have to ask for it.
+    const bool over_relays = publisher != node && !may_have(node, publisher);
+    if (over_relays && refused) also |= any_of({Outcome::unauthorized});
+    if (publisher != node && meets(node, publisher) && !serves(publisher, node))
+      also |= any_of({Outcome::unauthorized});
+  }
+  if (elsewhere) return {Expect::kOk, also | any_of({Outcome::deadline, Outcome::no_reply}), {}};
+  if (within < deadline) return {Expect::kOk, also, within};
   // The way may be longer than the deadline: then that is the answer.
   return {Expect::kOk, any_of({Outcome::deadline, Outcome::no_reply}), {}};
 }
@@ -212,12 +224,13 @@ uint64_t Demands::of_the_dead(NodeIndex node, const TrackTruth& track) const {
   const bool died = std::any_of(track.lost.begin(), track.lost.end(), lately);
   const bool broken = broken_for().ns > 0 && broken_for() < kLease * 2 + kNoticed;
   const bool cut_off = broken && (!track.publishers.empty() || !track.lost.empty());
-  if (!died && !cut_off) return 0;
   // A feed, or an announcement, was of a peer that is not there any more.
   const auto& peers = options_.links.peers(node);
   const bool own = std::any_of(peers.begin(), peers.end(),
                                [&](NodeIndex peer) { return !fleet_.meeting(node, peer).has_value(); });
-  return kMeanwhile | (own ? any_of({Outcome::link_down}) : 0);
+  // What it withdrew while it could not be heard stands as well, until its lease is over.
+  const bool leases_run = broken_for() < kLease * 2 + kNoticed;
+  return (died || cut_off ? kMeanwhile : 0) | (own && leases_run ? any_of({Outcome::link_down}) : 0);
 }
 
 }  // namespace trunkline::sim

@@ -73,7 +73,6 @@ namespace trunkline::sim {
   X(no_route,              "media on a label that stands for nothing was dropped")                       \
   X(stale_label,           "media on a label of an older generation was dropped")                        \
   X(foreign_label,         "media on a label of another link was dropped")                               \
-  X(ttl_expired,           "media that had no hop left was dropped")                                     \
   X(no_output,             "media that nobody wants any more was dropped")                               \
   X(queue_full,            "a host's full queue cost a packet")                                          \
   X(link_gone,             "media found that its output's link had no session")

@@ -14,9 +14,9 @@ struct Variant;
 // What one variant did in one situation.
 struct ScenarioRow {
   std::string situation;
-  std::string variant;     // "ours", or "minus negative_answers", ...
-  std::string happened;    // one sentence, with figures
-  bool as_stated = false;  // ours: kept its promise. Naive: failed in the way that is claimed for it
+  std::string variant;            // "ours", or "minus negative_answers", ...
+  std::string happened;           // one sentence, with figures
+  bool as_stated = false;         // ours: kept its promise. Naive: failed in the way that is claimed for it
   const char* verdict = nullptr;  // of one that is as stated, if not the usual words
 };
 
