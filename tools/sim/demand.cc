@@ -228,9 +228,11 @@ uint64_t Demands::of_the_dead(NodeIndex node, const TrackTruth& track) const {
   const auto& peers = options_.links.peers(node);
   const bool own = std::any_of(peers.begin(), peers.end(),
                                [&](NodeIndex peer) { return !fleet_.meeting(node, peer).has_value(); });
-  // What it withdrew while it could not be heard stands as well, until its lease is over.
+  // What it withdrew while it could not be heard stands as well, until its lease is over; and a request that
+  // was under way when the link went down is waited for, because the link may come back.
   const bool leases_run = broken_for() < kLease * 2 + kNoticed;
-  return (died || cut_off ? kMeanwhile : 0) | (own && leases_run ? any_of({Outcome::link_down}) : 0);
+  return (died || cut_off ? kMeanwhile : 0) |
+         (own && leases_run ? any_of({Outcome::link_down, Outcome::no_reply}) : 0);
 }
 
 }  // namespace trunkline::sim
