@@ -96,7 +96,7 @@ def table(head, rows):
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def page(args, causes, found, by_id, places, expected):
+def page(args, causes, found, by_id, places, judges):
     alive = [r for r in found if not r.stillborn]
     lost = [r for r in alive if r.survived]
     seeds, scenarios, tests = by_kind(alive)
@@ -109,8 +109,8 @@ def page(args, causes, found, by_id, places, expected):
     out = [HEAD, "```", f"{command} --page docs/planted-bugs.md", "```", ""]
     out.append(paragraph(f"""That command wrote this page; its text is in `tools/dev.d/mutant_page.py`. Without a planted
         bug all judges are content, which it checks first: {args.seeds} seeds from {args.first_seed}
-        ({1e3 * expected['seed']:.0f} ms each), all scenarios ({expected['scenarios']:.0f} s), all tests of the relay room
-        ({expected['tests']:.0f} s). A bug counts as caught by a broken promise, a broken contract, or a run that takes
+        ({1e3 * judges.seed_s:.0f} ms each), all scenarios ({judges.scenarios_s:.0f} s), all tests of the relay room
+        ({judges.tests_s:.0f} s). A bug counts as caught by a broken promise, a broken contract, or a run that takes
         more than twenty times as long as it should."""))
     out += ["", paragraph(f"""**{sum(not r.survived for r in causes)} of {len(causes)} plantings of the nine root causes
         are caught, and {len(alive) - len(lost)} of {len(alive)} random bugs**: {seeds} by seeds (half of them within

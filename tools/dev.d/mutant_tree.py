@@ -1,9 +1,10 @@
 """A private copy of this tree in which bugs are planted, and the three judges that a planted bug must get past.
 
 The copy stands below build/, with a build directory of its own that is kept: planting a bug compiles one file and
-links two programs. The judges, cheapest first: the simulator's seeds; the replayed incidents (trunkline-sim
---scenarios); the tests of the relay room. Each runs under a limit derived from what the tree without a bug needs, so
-that a planted bug that hangs is caught too, by the clock.
+links two programs, which are put aside, so that the next bug can be planted while these are judged. The judges,
+cheapest first: the simulator's seeds; the replayed incidents (trunkline-sim --scenarios); the tests of the relay
+room. Each runs under a limit derived from what the programs without a bug need, so that a planted bug that hangs is
+caught too, by the clock.
 """
 import dataclasses
 import filecmp
@@ -11,7 +12,6 @@ import os
 import pathlib
 import re
 import resource
-import shlex
 import shutil
 import signal
 import subprocess
@@ -20,7 +20,7 @@ import time
 
 import meson_tree
 
-SIMULATOR, TESTS = "tools/trunkline-sim", "tests/relay/relay_tests"
+PROGRAMS = ("tools/trunkline-sim", "tests/relay/relay_tests")
 CHUNK = 20                    # seeds per process: starting one costs as much as two seeds
 SLOWER = 20                   # a run that takes so many times what it took without a bug hangs
 LEAST_LIMIT_S = 3.0           # of any run: a busy machine is no bug
@@ -96,16 +96,11 @@ def wrong_row(output):
 
 
 class Tree:
-    """One private copy. Contract: one thread at a time uses it, and one process."""
+    """The private copy. One thread at a time plants; Session sees to that."""
 
     def __init__(self, folder):
         self.root = folder
         self.build = folder / "build"
-        self.expected = {}    # seconds of each judge without a bug
-        self.first_seed, self.seeds, self.seconds_at_most = 1, 0, 60.0
-        self.simulator_arguments = []
-
-    # ---- files
 
     def sync(self):
         """Makes it equal to the tree as it stands, changes that are not committed included. What is equal keeps its
@@ -124,10 +119,10 @@ class Tree:
             if path.is_file() and str(path.relative_to(self.root)) not in wanted:
                 path.unlink()
 
-    def compile(self, *targets):
-        """Whether these build, and what the compiler said. NINJA names another ninja, as meson has it."""
-        ninja = shlex.split(os.environ.get("NINJA", "ninja"))
-        done = subprocess.run([*ninja, "-C", str(self.build), "--quiet", *targets], check=False, stdin=subprocess.DEVNULL,
+    def compile(self):
+        """Whether the programs build, and what the compiler said. NINJA names another ninja, as meson has it."""
+        ninja = os.environ.get("NINJA", "ninja")
+        done = subprocess.run([ninja, "-C", str(self.build), "--quiet", *PROGRAMS], check=False, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return done.returncode == 0, done.stdout.decode("utf-8", "replace")
 
@@ -140,7 +135,7 @@ class Tree:
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             if done.returncode != 0:
                 return done.stdout.decode("utf-8", "replace")
-        built, said = self.compile(SIMULATOR, TESTS)
+        built, said = self.compile()
         return "" if built else said
 
     def object_of(self, path):
@@ -148,72 +143,111 @@ class Tree:
         found = list(self.build.glob(f"relay/libtrunkline_relay.a.p/{path.removeprefix('relay/').replace('/', '_')}.o"))
         return found[0].read_bytes() if found else b""
 
-    # ---- the judges; each returns a Catch, or None: it saw nothing
+    def put_aside(self, folder):
+        """Copies the programs to where they can be judged."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for program in PROGRAMS:
+            shutil.copy2(self.build / program, folder)
+
+    def plant(self, changed, folder):
+        """Compiles the tree with {path: text}, puts the programs aside and the tree right again. Returns what there
+        is to say if that makes no bug: (in short, the compiler's words)."""
+        before = {path: self.object_of(path) for path in changed}
+        try:
+            for path, text in changed.items():
+                (self.root / path).write_text(text, encoding="utf-8")
+            built, said = self.compile()
+            if not built:
+                return "does not compile", "\n".join(re.findall(r".*error.*", said)[:3])
+            if all(self.object_of(path) == code != b"" for path, code in before.items()):
+                return "makes the same machine code", ""
+            self.put_aside(folder)
+            return "", ""
+        finally:
+            for path in changed:
+                (self.root / path).write_bytes((meson_tree.ROOT / path).read_bytes())
+
+
+@dataclasses.dataclass
+class Judges:
+    """What the judges are asked, and how long each takes if there is no bug."""
+    first_seed: int
+    seeds: int
+    seconds_at_most: float        # for the seeds of one bug
+    seed_s: float = 0.1
+    scenarios_s: float = 3.0
+    tests_s: float = 6.0
+    simulator_arguments: tuple = ()
+
+
+class Trial:
+    """One pair of programs before the judges. Each returns a Catch, or None: it saw nothing."""
+
+    def __init__(self, folder, judges):
+        self.folder, self.judges = folder, judges
+        self.seeds_passed = 0
+        self.simulator, self.tests = (str(folder / pathlib.Path(program).name) for program in PROGRAMS)
 
     def simulate(self, first, seeds, limit_s):
-        command = [str(self.build / SIMULATOR), "--seeds", str(seeds), "--first-seed", str(first)]
-        return run(command + self.simulator_arguments, limit_s, self.build)
+        command = [self.simulator, "--seeds", str(seeds), "--first-seed", str(first)]
+        return run([*command, *self.judges.simulator_arguments], limit_s, self.folder)
 
     def seed_limit(self, seeds=1):
         """Each seed what it takes, and one that hangs."""
-        normal = self.expected.get("seed", 0.1)
+        normal = self.judges.seed_s
         return max(LEAST_LIMIT_S, SLOWER * normal) + 2 * seeds * normal
 
-    def judge_seeds(self):
-        begin, done = time.monotonic(), 0
-        while done < self.seeds and time.monotonic() - begin < self.seconds_at_most:
-            count = min(CHUNK, self.seeds - done)
-            together = self.simulate(self.first_seed + done, count, self.seed_limit(count))
-            if not together.well:
-                for seed in range(self.first_seed + done, self.first_seed + done + count):
-                    alone = self.simulate(seed, 1, self.seed_limit())
-                    if not alone.well:
-                        return Catch(f"seed {seed}", words(alone, self.seed_limit()), seed - self.first_seed + 1,
-                                     time.monotonic() - begin), done
-                if together.code is not None:
-                    return Catch(f"seeds {self.first_seed + done} to {self.first_seed + done + count - 1}, one after "
-                                 "the other in one process", words(together, 0), done + count,
-                                 time.monotonic() - begin), done
-            done += count
-        return None, done
+    def by_seeds(self):
+        first, seeds, begin = self.judges.first_seed, self.judges.seeds, time.monotonic()
+        while self.seeds_passed < seeds and time.monotonic() - begin < self.judges.seconds_at_most:
+            chunk = range(first + self.seeds_passed, first + min(self.seeds_passed + CHUNK, seeds))
+            together = self.simulate(chunk[0], len(chunk), self.seed_limit(len(chunk)))
+            for seed in chunk if not together.well else ():
+                alone = self.simulate(seed, 1, self.seed_limit())
+                if not alone.well:
+                    return Catch(f"seed {seed}", words(alone, self.seed_limit()), seed - first + 1,
+                                 time.monotonic() - begin)
+            if not together.well and together.code is not None:
+                return Catch(f"seeds {chunk[0]} to {chunk[-1]}, in one process", words(together, 0),
+                             chunk[-1] - first + 1, time.monotonic() - begin)
+            self.seeds_passed += len(chunk)
+        return None
 
-    def judge_scenario(self, name=None):
-        limit = max(LEAST_LIMIT_S * 4, SLOWER * self.expected.get("scenarios", 3.0))
-        command = [str(self.build / SIMULATOR), *(["--scenario", name] if name else ["--scenarios"])]
-        done = run(command, limit, self.build)
+    def by_scenario(self, name=None):
+        limit = max(LEAST_LIMIT_S * 4, SLOWER * self.judges.scenarios_s)
+        done = run([self.simulator, *(["--scenario", name] if name else ["--scenarios"])], limit, self.folder)
         if done.well:
             return None
         scenario, said = wrong_row(done.output)
         return Catch(name or scenario, said or words(done, limit), 0, done.seconds)
 
-    def judge_tests(self):
-        limit = max(LEAST_LIMIT_S * 4, SLOWER * self.expected.get("tests", 6.0))
-        built, said = self.compile(TESTS)
-        if not built:
-            return Catch("relay_tests", "do not build: " + said.strip().splitlines()[-1], 0, 0)
-        done = run([str(self.build / TESTS), "--gtest_brief=0"], limit, self.build)
+    def by_tests(self):
+        limit = max(LEAST_LIMIT_S * 4, SLOWER * self.judges.tests_s)
+        done = run([self.tests], limit, self.folder)
         if done.well:
             return None
         failed = re.findall(r"^\[  FAILED  \] ([\w./]+)", done.output, re.M)
         running = re.findall(r"^\[ RUN      \] ([\w./]+)", done.output, re.M)
-        test = (failed or running[-1:] or ["relay_tests"])[0]
         if not failed:
-            return Catch(f"test {test}", words(done, limit), 0, done.seconds)
+            return Catch(f"test {(running[-1:] or ['relay_tests'])[0]}", words(done, limit), 0, done.seconds)
         others = len(set(failed)) - 1
-        return Catch(f"test {test}", f"and {others} more" if others else "alone", 0, done.seconds)
+        return Catch(f"test {failed[0]}", f"and {others} more" if others else "alone", 0, done.seconds)
 
-    def without_a_bug(self):
-        """Measures all judges on the tree as it is. Returns what one of them found: then there is nothing to learn."""
-        options = run([str(self.build / SIMULATOR), "--help"], 10, self.build).output
-        # A failure need not be made smaller here, and one thread is enough.
-        self.simulator_arguments = [a for a in ("--no-shrink", "--jobs=1") if a.split("=")[0] in options]
-        begin = time.monotonic()
-        at_most, self.seconds_at_most = self.seconds_at_most, 3600.0
-        caught, _ = self.judge_seeds()
-        self.seconds_at_most = at_most
-        self.expected["seed"] = (time.monotonic() - begin) / max(1, self.seeds)
-        for name, judge in (("scenarios", self.judge_scenario), ("tests", self.judge_tests)):
-            begin = time.monotonic()
-            caught = caught or judge()
-            self.expected[name] = time.monotonic() - begin
+
+def measure(folder, judges):
+    """Shows the judges the programs without a bug, and measures them. Returns a Catch: nothing can be learnt then."""
+    trial = Trial(folder, dataclasses.replace(judges, seconds_at_most=3600.0))
+    options = run([trial.simulator, "--help"], 10, folder).output
+    # A failure need not be made smaller here, and one thread is enough.
+    judges.simulator_arguments = tuple(a for a in ("--no-shrink", "--jobs=1") if a.split("=")[0] in options)
+    trial.judges.simulator_arguments = judges.simulator_arguments
+    begin = time.monotonic()
+    if caught := trial.by_seeds():
         return caught
+    judges.seed_s = (time.monotonic() - begin) / max(1, judges.seeds)
+    for name, judge in (("scenarios_s", trial.by_scenario), ("tests_s", trial.by_tests)):
+        begin = time.monotonic()
+        if caught := judge():
+            return caught
+        setattr(judges, name, time.monotonic() - begin)
+    return None

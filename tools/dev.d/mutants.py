@@ -16,8 +16,8 @@ import fcntl
 import hashlib
 import json
 import pathlib
-import queue
 import re
+import shutil
 import sys
 import threading
 import time
@@ -25,10 +25,11 @@ import time
 import meson_tree
 import mutant_page
 import mutation
-from mutant_tree import SIMULATOR, TESTS, Catch, Tree
+from mutant_tree import Catch, Judges, Tree, Trial, measure
 
 ROOT = meson_tree.ROOT
 PLANTED_IN = "relay/mesh"
+READ_AHEAD = 8                # bugs that are planted, or wait to be, while others are judged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,8 @@ CAUSES = (
     Cause("R2", "replay/2023-02-13", "peer_locations", "only the directory is believed about who has a track"),
     Cause("R3a", "replay/2023-11-02", "negative_answers", "a peer that lacks the track says nothing"),
     Cause("R3b", "replay/2023-11-02", "deadlines", "an acquire waits for as long as it takes"),
-    Cause("R3c", "replay/2023-11-02", "required_settings", "a setting that the wire needs is neither required nor compared"),
+    Cause("R3c", "replay/2023-11-02", "required_settings", "a setting that the wire needs is neither required nor compared",
+          r"relay/(mesh/.*|config_validate)\.(cc|h)"),
     Cause("R4", "replay/2024-02-05", "retry_links", "a handshake that got no answer is not tried again", r".*/handshake\.cc"),
     Cause("R5a", "replay/loop", "no_self_fencing", "a node that loses all its links takes down what it publishes"),
     Cause("R5b", "replay/loop", "loop_check", "a request that comes back is passed on once more"),
@@ -116,7 +118,7 @@ def describe(edit):
 
 
 class Session:
-    """One run: its trees, its judges' measure, and what was found so far."""
+    """One run: its tree, its judges, and what was found so far."""
 
     def __init__(self, args):
         self.args = args
@@ -130,9 +132,10 @@ class Session:
         self.digest = digest()
         self.kept = self.folder / "results.json"
         self.known = self.load()
-        self.writing = threading.Lock()
-        self.trees = queue.SimpleQueue()
-        self.all_trees = []
+        self.writing, self.planting = threading.Lock(), threading.Lock()
+        self.judging = threading.Semaphore(args.jobs)
+        self.tree = Tree(self.folder / "tree")
+        self.judges = Judges(args.first_seed, args.seeds, args.seconds)
 
     # ---- what earlier runs found
 
@@ -161,53 +164,37 @@ class Session:
             kept = {"settings": self.settings(), "results": [dataclasses.asdict(r) for r in self.known.values()]}
             self.kept.write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
-    # ---- trees
+    # ---- planting and judging
 
-    def open_trees(self):
-        """Builds a tree per job, and shows the judges what they must be content with."""
-        for job in range(self.args.jobs):
-            tree = Tree(self.folder / f"tree-{job + 1}")
-            tree.first_seed, tree.seeds, tree.seconds_at_most = self.args.first_seed, self.args.seeds, self.args.seconds
-            begin = time.monotonic()
-            if said := tree.prepare():
-                sys.exit(f"{said}\nmutants: the tree does not build as it is")
-            say(f"mutants: copy {job + 1} built in {time.monotonic() - begin:.0f} s")
-            if job == 0:
-                if caught := tree.without_a_bug():
-                    sys.exit(f"mutants: without any planted bug, {caught.by} says: {caught.said}\n"
-                             "mutants: nothing can be learnt until that is mended (or: other --seeds, --first-seed)")
-                say(f"mutants: without a planted bug {self.args.seeds} seeds from {self.args.first_seed} "
-                    f"({1e3 * tree.expected['seed']:.0f} ms each), the scenarios ({tree.expected['scenarios']:.0f} s) and "
-                    f"relay_tests ({tree.expected['tests']:.0f} s) are content")
-            else:
-                tree.expected = self.all_trees[0].expected
-                tree.simulator_arguments = self.all_trees[0].simulator_arguments
-            self.all_trees.append(tree)
-            self.trees.put(tree)
+    def open(self):
+        """Builds the tree, and shows the judges what they must be content with."""
+        begin = time.monotonic()
+        if said := self.tree.prepare():
+            sys.exit(f"{said}\nmutants: the tree does not build as it is")
+        say(f"mutants: the copy in {self.tree.root} was built in {time.monotonic() - begin:.0f} s")
+        programs = self.folder / "programs" / "none"
+        self.tree.put_aside(programs)
+        if caught := measure(programs, self.judges):
+            sys.exit(f"mutants: without any planted bug, {caught.by} says: {caught.said}\n"
+                     "mutants: nothing can be learnt until that is mended (or: other --seeds, --first-seed)")
+        say(f"mutants: without a planted bug {self.args.seeds} seeds from {self.args.first_seed} "
+            f"({1e3 * self.judges.seed_s:.0f} ms each), the scenarios ({self.judges.scenarios_s:.0f} s) and "
+            f"relay_tests ({self.judges.tests_s:.0f} s) are content")
 
     def planted(self, result, changed, judge):
-        """Plants {path: text}, compiles, has it judged, and puts the tree right again."""
+        """Plants {path: text} and has it judged. Several threads do this at a time: one plants, --jobs judge."""
         if known := self.known.get((result.id, result.key)):
             return known
-        tree = self.trees.get()
-        begin = time.monotonic()
-        same = {path: tree.object_of(path) for path in changed}
-        try:
-            for path, text in changed.items():
-                (tree.root / path).write_text(text, encoding="utf-8")
-            built, said = tree.compile(SIMULATOR)
-            if not built:
-                result.stillborn = "does not compile"
-                result.compiler = "\n".join(re.findall(r".*error.*", said)[:3])
-            elif all(tree.object_of(path) == before != b"" for path, before in same.items()):
-                result.stillborn = "makes the same machine code"
-            else:
-                judge(tree, result)
-        finally:
-            for path in changed:
-                (tree.root / path).write_bytes((ROOT / path).read_bytes())
-            self.trees.put(tree)
-        result.seconds = time.monotonic() - begin
+        programs = self.folder / "programs" / result.id
+        with self.planting:
+            result.stillborn, result.compiler = self.tree.plant(changed, programs)
+        if not result.stillborn:
+            with self.judging:
+                begin = time.monotonic()
+                trial = Trial(programs, self.judges)
+                judge(trial)
+                result.seconds, result.seeds_passed = time.monotonic() - begin, trial.seeds_passed
+            shutil.rmtree(programs, ignore_errors=True)
         self.keep(result)
         return result
 
@@ -221,9 +208,9 @@ class Session:
             result.stillborn = f"nothing consults the rule {cause.rule}"
             return result
 
-        def judge(tree, found):
-            found.caught, found.seeds_passed = tree.judge_seeds()
-            found.replay = tree.judge_scenario(cause.scenario)
+        def judge(trial):
+            result.caught = trial.by_seeds()
+            result.replay = trial.by_scenario(cause.scenario)
         return self.planted(result, changed, judge)
 
     def run_edit(self, number, edit):
@@ -231,9 +218,8 @@ class Session:
         result = Result(f"M{number}", f"{edit.path}:{edit.line} {edit.function.split('::')[-1]}", describe(edit),
                         f"{edit.path} {edit.start} {edit.before} {edit.after}")
 
-        def judge(tree, found):
-            found.caught, found.seeds_passed = tree.judge_seeds()
-            found.caught = found.caught or tree.judge_scenario() or tree.judge_tests()
+        def judge(trial):
+            result.caught = trial.by_seeds() or trial.by_scenario() or trial.by_tests()
         return self.planted(result, {edit.path: edit.apply(text)}, judge)
 
 
@@ -273,12 +259,12 @@ def parse():
     parser.add_argument("--seeds", type=int, default=1000, help="of the simulator, per bug (default %(default)s)")
     parser.add_argument("--first-seed", type=int, default=1, help="the first of them (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=60, help="for the seeds of one bug, at most (default %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="bugs at a time, each in its own tree (default %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="bugs that are judged at a time (default %(default)s)")
     parser.add_argument("--only", default="", metavar="ID,...", help="only these: R1 to R9, M1 and so on")
     parser.add_argument("--list", action="store_true", help="print what would be planted")
     parser.add_argument("--resume", action="store_true", help="what the last run caught counts; survivors are judged again")
     parser.add_argument("--page", metavar="FILE", help="write the table, as docs/planted-bugs.md")
-    parser.add_argument("--work", default=str(ROOT / "build" / "mutants"), help="where the trees are (default build/mutants)")
+    parser.add_argument("--work", default=str(ROOT / "build" / "mutants"), help="where the copy is built (default build/mutants)")
     return parser.parse_args()
 
 
@@ -297,22 +283,22 @@ def main():
             say(f"M{number:<4} {edit.path}:{edit.line} {edit.function}: {edit.operator}: {describe(edit)}")
         return 0
     session = Session(args)
-    session.open_trees()
+    session.open()
     begin = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+    with concurrent.futures.ThreadPoolExecutor(args.jobs + READ_AHEAD) as pool:
         found_causes = []
         for result in pool.map(session.run_cause, causes):
             report(result)
             found_causes.append(result)
         if only:
-            found = [pool.submit(session.run_edit, n, e).result() for n, e in chosen]
+            found = list(pool.map(session.run_edit, *zip(*chosen))) if chosen else []
             for result in found:
                 report(result)
         else:
             found = run_random(session, pool, drawn, args.count)
     if args.page:
         text = mutant_page.page(args, found_causes, found, {c.id: c for c in CAUSES}, len(mutation.places(
-            sources(PLANTED_IN, "*.cc"))), session.all_trees[0].expected)
+            sources(PLANTED_IN, "*.cc"))), session.judges)
         pathlib.Path(args.page).write_text(text, encoding="utf-8")
     say(mutant_page.summary(found_causes, found) + f" in {time.monotonic() - begin:.0f} s")
     return 1 if any(r.survived or r.stillborn for r in found_causes) else 0
