@@ -53,19 +53,29 @@ def limits():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+running = set()
+
+
+def end(process):
+    """Ends a run and all its children. What ended by itself has been waited for, so its number is nobody else's."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def run(command, limit_s, cwd):
     """Runs a program to its end or its limit. In a session of its own, so that its children end with it."""
     begin = time.monotonic()
     with tempfile.TemporaryFile() as sink:
         with subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
                               start_new_session=True, preexec_fn=limits) as process:
+            running.add(process)
             try:
                 code = process.wait(limit_s)
             except subprocess.TimeoutExpired:
                 code = None
+                end(process)
             finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
+                running.discard(process)
         sink.seek(0)
         return Run(code, sink.read().decode("utf-8", "replace"), time.monotonic() - begin)
 

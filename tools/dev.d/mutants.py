@@ -15,21 +15,24 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import os
 import pathlib
 import re
 import shutil
+import signal
 import sys
 import threading
 import time
 
 import meson_tree
 import mutant_page
+import mutant_tree
 import mutation
 from mutant_tree import Catch, Judges, Tree, Trial, measure
 
 ROOT = meson_tree.ROOT
 PLANTED_IN = "relay/mesh"
-READ_AHEAD = 8                # bugs that are planted, or wait to be, while others are judged
+READ_AHEAD = 16               # bugs that are planted, or wait to be, while others are judged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,16 +227,18 @@ class Session:
 
 
 def report(result):
+    """Says what became of it, and hands it on."""
     say(f"{result.id:5} {result.place}: {result.planted}")
     if result.stillborn:
         say(f"      {result.stillborn}" + (f"\n{result.compiler}" if result.compiler else ""))
-        return
+        return result
     for catch in (result.caught, result.replay):
         if catch:
             after = f" after {catch.seeds} seed{'s' if catch.seeds > 1 else ''}" if catch.seeds else ""
             say(f"      caught by {catch.by}{after}, {catch.seconds:.1f} s: {catch.said}")
     if result.survived:
         say(f"      SURVIVES {result.seeds_passed} seeds and all the others ({result.seconds:.0f} s)")
+    return result
 
 
 def run_random(session, pool, drawn, wanted):
@@ -244,8 +249,7 @@ def run_random(session, pool, drawn, wanted):
     while waiting:
         done, waiting = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
         for future in done:
-            result = future.result()
-            report(result)
+            result = report(future.result())
             results.append(result)
             if result.stillborn and (item := next(todo, None)):
                 waiting.add(pool.submit(session.run_edit, *item))
@@ -285,17 +289,20 @@ def main():
     session = Session(args)
     session.open()
     begin = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(args.jobs + READ_AHEAD) as pool:
-        found_causes = []
-        for result in pool.map(session.run_cause, causes):
-            report(result)
-            found_causes.append(result)
+    pool = concurrent.futures.ThreadPoolExecutor(args.jobs + READ_AHEAD)
+    try:
+        found_causes = [report(result) for result in pool.map(session.run_cause, causes)]
         if only:
-            found = list(pool.map(session.run_edit, *zip(*chosen))) if chosen else []
-            for result in found:
-                report(result)
+            found = [report(result) for result in pool.map(lambda item: session.run_edit(*item), chosen)]
         else:
             found = run_random(session, pool, drawn, args.count)
+    except KeyboardInterrupt:
+        # The copy is put right by the next run.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(mutant_tree.running):
+            mutant_tree.end(process)
+        say("mutants: interrupted; go on with --resume")
+        os._exit(130)
     if args.page:
         text = mutant_page.page(args, found_causes, found, {c.id: c for c in CAUSES}, len(mutation.places(
             sources(PLANTED_IN, "*.cc"))), session.judges)
@@ -305,7 +312,6 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("mutants: interrupted; go on with --resume")
+    # Being ended politely is being interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main())
