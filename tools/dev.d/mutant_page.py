@@ -68,6 +68,10 @@ def by_kind(found):
             sum(b in ("test", "relay_tests") for b in first))
 
 
+def survivors(lost):
+    return f"{len(lost)} survive{'s' if len(lost) == 1 else ''}"
+
+
 def summary(causes, found):
     alive = [r for r in found if not r.stillborn]
     lost = [r for r in alive if r.survived]
@@ -76,7 +80,7 @@ def summary(causes, found):
     unexplained = sum(reason(r, known) is None for r in lost)
     text = (f"mutants: {sum(not r.survived and not r.stillborn for r in causes)} of {len(causes)} root causes and "
             f"{len(alive) - len(lost)} of {len(alive)} random bugs caught (by seeds {seeds}, scenarios {scenarios}, "
-            f"relay_tests {tests}); {len(lost)} survive")
+            f"relay_tests {tests}); {survivors(lost)}")
     return text + (f", {unexplained} of them not explained" if unexplained else "")
 
 
@@ -115,7 +119,7 @@ def page(args, causes, found, by_id, places, judges):
     out += ["", paragraph(f"""**{sum(not r.survived for r in causes)} of {len(causes)} plantings of the nine root causes
         are caught, and {len(alive) - len(lost)} of {len(alive)} random bugs**: {seeds} by seeds (half of them within
         {hit[len(hit) // 2] if hit else 0} seeds, all within {hit[-1] if hit else 0}), {scenarios} by a replayed incident,
-        {tests} by a test of the relay room. {len(lost)} survive; each is explained at the end."""), ""]
+        {tests} by a test of the relay room. {survivors(lost)}; each is explained at the end."""), ""]
     out += ["## The root causes of the nine incidents", "", paragraph("""What keeps the incident from happening here is
         taken out of the source: the rule of that name (`relay/config.h`) is `false` wherever these files consult it. Seeds
         know nothing of the incidents; the replay is the incident's own scenario ([incidents](incidents.md)), in which the
