@@ -134,7 +134,7 @@ def page(args, causes, found, by_id, places, judges):
     out += ["## Random bugs", "", paragraph(f"""The {len(alive)} first that seed {args.seed} draws from the {places}
         conditions, assignments and calls of `relay/mesh/*.cc` (log lines, counters and contracts are left alone;
         `tools/dev.d/mutation.py` says what a small mistake is). {unable} more did not compile and {same} made the same
-        machine code; each of these was replaced by the next draw."""), ""]
+        machine code; each of these was replaced by the next draw. Where the source changes, the draw changes with it."""), ""]
     rows = [[r.id, r.place.removeprefix("relay/mesh/"), planted(r), caught(r.caught) or "**survives**",
              after(r.caught) or f"{r.seeds_passed} seeds"] for r in alive]
     out += [table(["", "place", "planted", "caught by", "after"], rows), "", "## Survivors", ""]
