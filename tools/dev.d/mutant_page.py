@@ -117,8 +117,8 @@ def page(args, causes, found, by_id, places, judges):
         ({judges.tests_s:.0f} s). A bug counts as caught by a broken promise, a broken contract, or a run that takes
         more than twenty times as long as it should."""))
     out += ["", paragraph(f"""**{sum(not r.survived for r in causes)} of {len(causes)} plantings of the nine root causes
-        are caught, and {len(alive) - len(lost)} of {len(alive)} random bugs**: {seeds} by seeds (half of them within
-        {hit[len(hit) // 2] if hit else 0} seeds, all within {hit[-1] if hit else 0}), {scenarios} by a replayed incident,
+        are caught, and {len(alive) - len(lost)} of {len(alive)} random bugs**: {seeds} by seeds (half of them by
+        seed {hit[len(hit) // 2] if hit else 0} of the series, all by seed {hit[-1] if hit else 0}), {scenarios} by a replayed incident,
         {tests} by a test of the relay room. {survivors(lost)}; each is explained at the end."""), ""]
     out += ["## The root causes of the nine incidents", "", paragraph("""What keeps the incident from happening here is
         taken out of the source: the rule of that name (`relay/config.h`) is `false` wherever these files consult it. Seeds

@@ -103,7 +103,7 @@ def digest():
 def plant_cause(cause):
     """{path: text} with the rule out of force in every file that consults it."""
     changed = {}
-    consults = re.compile(rf"\b(?:config\.)?rules\.{cause.rule}\b")
+    consults = re.compile(rf"\b(?:\w+\.)?rules\.{cause.rule}\b")
     for path, text in {**sources("relay", "*.cc"), **sources("relay", "*.h")}.items():
         code = mutation.blank(text)
         if not re.fullmatch(cause.files, path) or not consults.search(code):
@@ -146,19 +146,19 @@ class Session:
         return [self.digest, self.args.seeds, self.args.first_seed]
 
     def load(self):
-        if not self.args.resume or not self.kept.exists():
+        if not self.kept.exists():
             return {}
         kept = json.loads(self.kept.read_text(encoding="utf-8"))
         if kept["settings"] != self.settings():
-            say("mutants: the sources or the seeds have changed since the last run; all are judged again")
+            if self.args.resume:
+                say("mutants: the sources or the seeds have changed since the last run; all are judged again")
             return {}
         found = {}
         for item in kept["results"]:
             for name in ("caught", "replay"):
                 item[name] = Catch(**item[name]) if item[name] else None
             result = Result(**item)
-            if not result.survived:
-                found[result.id, result.key] = result
+            found[result.id, result.key] = result
         return found
 
     def keep(self, result):
@@ -186,7 +186,8 @@ class Session:
 
     def planted(self, result, changed, judge):
         """Plants {path: text} and has it judged. Several threads do this at a time: one plants, --jobs judge."""
-        if known := self.known.get((result.id, result.key)):
+        known = self.known.get((result.id, result.key))
+        if known and self.args.resume and result.id not in self.args.only.split(","):
             return known
         programs = self.folder / "programs" / result.id
         with self.planting:
@@ -213,9 +214,7 @@ class Session:
 
         def judge(trial):
             result.caught = trial.by_seeds()
-            replay = trial.by_scenario(cause.scenario)
-            # That a variant without some other rule goes wrong in another way than it should is not what is asked.
-            result.replay = replay if replay and "does not fail" not in replay.said else None
+            result.replay = trial.by_scenario(cause.scenario)
         return self.planted(result, changed, judge)
 
     def run_edit(self, number, edit):
@@ -268,7 +267,7 @@ def parse():
     parser.add_argument("--jobs", type=int, default=2, help="bugs that are judged at a time (default %(default)s)")
     parser.add_argument("--only", default="", metavar="ID,...", help="only these: R1 to R9, M1 and so on")
     parser.add_argument("--list", action="store_true", help="print what would be planted")
-    parser.add_argument("--resume", action="store_true", help="what the last run caught counts; survivors are judged again")
+    parser.add_argument("--resume", action="store_true", help="what the last run found counts, but for what --only names")
     parser.add_argument("--page", metavar="FILE", help="write the table, as docs/planted-bugs.md")
     parser.add_argument("--work", default=str(ROOT / "build" / "mutants"), help="where the copy is built (default build/mutants)")
     return parser.parse_args()

@@ -217,6 +217,15 @@ TEST(ControlStream, ALimitedFlushSaysThatMoreIsDue) {
   EXPECT_EQ(a.next_deadline(), kBase);
 }
 
+TEST(ControlStream, ANewStreamHasNothingDueFromTheOldOne) {
+  ControlStream a(4);
+  ASSERT_TRUE(a.try_append(message(1)));
+  flushed(a, from_ms(1));
+  EXPECT_EQ(a.next_deadline(), from_ms(1) + kBase);
+  a.reset();
+  EXPECT_EQ(a.next_deadline(), core::kNever);
+}
+
 TEST(ControlStream, RejectsWithoutEffectWhatIsNotASegment) {
   ControlStream a(4), b(4);
   ASSERT_TRUE(a.try_append(message(1)));
