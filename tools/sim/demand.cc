@@ -54,8 +54,8 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
                                    [&](NodeIndex peer) { return meets(node, peer) && !serves(peer, node); });
   for (const NodeIndex publisher : track.publishers) {
     // Or whoever would have to ask for it.
-    const bool over_relays = publisher != node && !may_have(node, publisher);
-    if (over_relays && refused) also |= any_of({Outcome::unauthorized});
+    const bool over_relays = publisher != node && !meets(node, publisher);
+    if (over_relays && refused) also |= any_of({Outcome::unauthorized, Outcome::link_down});
     if (publisher != node && meets(node, publisher) && !serves(publisher, node))
       also |= any_of({Outcome::unauthorized});
   }
