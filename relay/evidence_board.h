@@ -33,8 +33,18 @@ struct Evidence {
 };
 
 class EvidenceBoard {
+  struct alignas(32) Line {
+    core::Atomic<int64_t> heard{0};
+    core::Atomic<int64_t> heard_by_peer{0};
+    core::Atomic<int64_t> sampled{0};
+    core::Atomic<uint32_t> rtt_us{0};
+  };
+  static_assert(sizeof(Line) == 32);
+
  public:
   explicit EvidenceBoard(uint32_t sessions) : size_(sessions), lines_(std::make_unique<Line[]>(sessions)) {}
+
+  static constexpr uint64_t bytes(uint32_t sessions) noexcept { return uint64_t{sessions} * sizeof(Line); }
 
   // The data core. Contract: slot < sessions.
   void write(uint32_t slot, const Evidence& evidence) noexcept {
@@ -60,14 +70,6 @@ class EvidenceBoard {
   }
 
  private:
-  struct alignas(32) Line {
-    core::Atomic<int64_t> heard{0};
-    core::Atomic<int64_t> heard_by_peer{0};
-    core::Atomic<int64_t> sampled{0};
-    core::Atomic<uint32_t> rtt_us{0};
-  };
-  static_assert(sizeof(Line) == 32);
-
   uint32_t size_;
   std::unique_ptr<Line[]> lines_;
 };

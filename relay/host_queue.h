@@ -66,11 +66,15 @@ struct CoreRings {
       : commands(std::bit_ceil(limits.core_ring_depth)),
         frames_in(std::bit_ceil(limits.frame_ring_depth)),
         events(std::bit_ceil(limits.core_ring_depth)),
-        evidence(std::min(2 * limits.max_peers, kMaxSessions)),
+        evidence(sessions(limits)),
         frames_out(std::bit_ceil(limits.frame_ring_depth)) {
     for (uint32_t i = 0; i < host_queues; ++i) {
       queues.push_back(std::make_unique<HostQueue>(limits.queue_depth));
     }
+  }
+
+  static constexpr uint32_t sessions(const NodeLimits& limits) noexcept {
+    return std::min(2 * limits.max_peers, kMaxSessions);
   }
 
   // The data core will look at all of them soon.

@@ -63,6 +63,8 @@ std::vector<MemoryRow> memory_table(const NodeConfig& config) {
                   uint64_t{2} * limits.max_acquires * sizeof(HostEvent) * config.host_queues});
   rows.push_back(
       {"host handles", uint64_t{limits.max_acquires} * sizeof(HandleTable::Entry) * config.host_queues});
+  rows.push_back({"evidence boards: a line per session and core",
+                  EvidenceBoard::bytes(CoreRings::sessions(limits)) * config.data_cores});
   // Where a received buffer can be: with the kernel, waiting to be filled; or in hand for one run of the
   // loop.
   rows.push_back({"receive buffers: being filled, one burst per core",

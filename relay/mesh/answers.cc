@@ -20,10 +20,6 @@ constexpr uint8_t kMaxBusyRelay = 4;                // BUSYs of one peer that is
 constexpr Nanos kBehind = core::from_ms(20);        // how long a peer that is behind gets to catch up
 constexpr Nanos kPendingSlack = core::from_ms(10);  // beyond next_by and what round trips vary
 
-bool contains(std::span<const core::NodeId> path, core::NodeId node) {
-  return std::find(path.begin(), path.end(), node) != path.end();
-}
-
 }  // namespace
 
 uint32_t MeshState::find_ask_by_id(const Link& l, uint64_t id) const {
@@ -95,10 +91,17 @@ void MeshState::pending_answer(uint32_t a, const Answer& m) {
   attempt_logs[asked.track].pending(asked.track_id, links[asked.link].node);
 }
 
+// What is wrong with the way that the media takes: it comes through this node, or over more links than a
+// packet may cross, so that nothing can arrive. OK: nothing is.
+Outcome MeshState::refused_path(const Answer& m) const {
+  if (!config.rules.loop_check) return Outcome::ok;
+  if (passes(m.nodes(), config.id)) return Outcome::loop;
+  return m.nodes().size() > kPublishedTtl ? Outcome::not_here : Outcome::ok;
+}
+
 // Why this OK cannot be taken; OK: it can.
 Outcome MeshState::fence(uint32_t t, const Answer& m) const {
-  if (config.rules.loop_check && contains(m.nodes(), config.id)) return Outcome::loop;
-  if (config.rules.loop_check && m.nodes().size() > kPublishedTtl) return Outcome::not_here;
+  if (const Outcome refused = refused_path(m); refused != Outcome::ok) return refused;
   if (config.rules.epochs && m.generation < newest_announced(t)) return Outcome::stale_epoch;
   const Track& track = tracks[t];
   // Behind a feed only the same publication will do: the hosts know its descriptor.
@@ -120,10 +123,10 @@ void MeshState::ok_again(uint32_t a, const Answer& m) {
   Ask& asked = asks[a];
   Track& track = tracks[asked.track];
   const bool ok = m.outcome == Outcome::ok;
-  const bool looped = ok && config.rules.loop_check && contains(m.nodes(), config.id);
-  const bool far = ok && config.rules.loop_check && m.nodes().size() > kPublishedTtl;  // nothing can arrive
-  if (!ok || looped || far || m.generation != asked.generation) {
+  const Outcome refused = ok ? refused_path(m) : Outcome::ok;
+  if (!ok || refused != Outcome::ok || m.generation != asked.generation) {
     if (!ok) unlink_ask(a);  // it does not know of us: nothing to release
+    const bool looped = refused == Outcome::loop;
     if (looped) counters.add(MeshCounter::feeds_looped);
     const bool is_gone = ok || m.outcome == Outcome::not_here || m.outcome == Outcome::stale_epoch;
     return over(a, looped ? Outcome::loop : is_gone ? Outcome::gone : m.outcome, m.node);

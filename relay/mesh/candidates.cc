@@ -43,9 +43,8 @@ void MeshState::advance(uint32_t t) {
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     // Whom we refuse, or who refuses us, does not answer.
     if (std::as_const(links)[asks[a].link].incompatible) continue;
-    const bool open = asks[a].state == AskState::kWaiting || asks[a].state == AskState::kBusy;
-    waiting = waiting || open;
-    in_time = in_time || (open && !overdue(asks[a]));
+    waiting = waiting || asks[a].open();
+    in_time = in_time || (asks[a].open() && !overdue(asks[a]));
   }
   if (in_time || take_reserve(t) || waiting) return;
   if (track.phase == Phase::kSearching) conclude(t, verdict_of(t));
@@ -174,7 +173,6 @@ bool MeshState::ask_named(uint32_t t) {
 // Everybody who is there and has not been asked, the nearest first.
 void MeshState::ask_everyone(uint32_t t) {
   Track& track = tracks[t];
-  track.everyone = true;
   while (track.asks.size < kMaxEveryone && config.rules.peer_locations) {
     Link* nearest = nullptr;
     for (Link& l : links) {
@@ -218,8 +216,7 @@ bool MeshState::ask_relay(uint32_t t) {
     const Ask& asked = asks[a];
     const Link& l = links[asked.link];
     if (asked.hop_limit > 0) {
-      const bool open = asked.state == AskState::kWaiting || asked.state == AskState::kBusy;
-      if (open && !overdue(asked)) return true;
+      if (asked.open() && !overdue(asked)) return true;
       continue;
     }
     if (asked.state != AskState::kNegative || asked.outcome != Outcome::moved || !l.can_ask()) continue;
@@ -317,31 +314,21 @@ bool MeshState::may_repeat() {
   return true;
 }
 
-// Among those that wait for room in the stream, the most urgent first. The look back is bounded; acquires
-// come in the order of their deadlines or nearly so. The attempt's time begins when it is sent (pump_asks);
-// until then it has half of what is left.
+// Among those that wait for room in the stream, the most urgent first. The attempt's time begins when it is
+// sent (pump_asks); until then it has half of what is left.
 void MeshState::queue_ask(uint32_t a) {
-  constexpr uint32_t kLookBack = 16;
   Ask& asked = asks[a];
   Link& l = links[asked.link];
   const Nanos deadline = tracks[asked.track].search_deadline;
   asked.queued = true;
   asked.until = now + (deadline - now) / 2;
-  uint32_t before = kNil;
-  uint32_t at = l.next_ask == kNil ? kNil : l.asks.last;
-  for (uint32_t looked = 0; at != kNil && looked < kLookBack; ++looked) {
-    if (asks[at].track == kNil || tracks[asks[at].track].search_deadline <= deadline) break;
-    before = at;
-    if (at == l.next_ask) break;
-    at = asks[at].of_link.prev;
-  }
-  if (before == kNil) {
-    List<&Ask::of_link>::push_back(asks, l.asks, a);
-    if (l.next_ask == kNil) l.next_ask = a;
-  } else {
-    List<&Ask::of_link>::insert_before(asks, l.asks, a, before);
-    if (l.next_ask == before) l.next_ask = a;
-  }
+  const auto later = [&](const Ask& other) {
+    return other.track != kNil && tracks[other.track].search_deadline > deadline;
+  };
+  const bool waits = l.next_ask != kNil;
+  const uint32_t before = waits ? List<&Ask::of_link>::place(asks, l.asks, l.next_ask, later) : kNil;
+  List<&Ask::of_link>::insert_before(asks, l.asks, a, before);
+  if (l.next_ask == before) l.next_ask = a;
 }
 
 uint32_t MeshState::find_ask(uint32_t t, LinkId link) const {

@@ -217,6 +217,7 @@ struct MeshState {
   void on_ended(Link& l, const Ended& m);
   void take_details(Ask& asked, const Answer& m);
   void pending_answer(uint32_t a, const Answer& m);
+  Outcome refused_path(const Answer& m) const;
   Outcome fence(uint32_t t, const Answer& m) const;
   void refuse_answer(uint32_t a, Outcome outcome);
   void ok_again(uint32_t a, const Answer& m);
@@ -252,6 +253,7 @@ struct MeshState {
     core::NodeId node{};
     bool certain = true;  // of NOT_HERE and GONE: we would know
   };
+  bool loops_back(const Track& track, core::NodeId node) const;
   bool too_far(const Track& track) const;
   void on_acquire_request(Link& l, const Acquire& m);
   void on_release_request(Link& l, const Release& m);

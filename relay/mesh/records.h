@@ -11,6 +11,7 @@
 // A track has a record while any of these exists, or a negative answer about it is remembered.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -24,6 +25,11 @@ namespace trunkline::relay::mesh {
 
 inline constexpr LinkId kNoLink = UINT16_MAX;
 inline constexpr uint16_t kNoEgress = UINT16_MAX;
+
+// Whether a request, or media, has come through `node`.
+inline bool passes(std::span<const core::NodeId> path, core::NodeId node) {
+  return std::find(path.begin(), path.end(), node) != path.end();
+}
 
 // How a search ended, or would end if it ended now.
 struct Verdict {
@@ -64,7 +70,6 @@ enum class FeedState : uint8_t {
 
 struct Track {
   core::TrackId id{};
-  bool in_use = false;
   ListHead locations;
   uint64_t highest_generation = 0;
   uint32_t publication = kNil;
@@ -77,7 +82,6 @@ struct Track {
 
   // ---- search (search.cc, candidates.cc)
   Phase phase = Phase::kQuiet;
-  bool everyone = false;  // it has gone beyond the named candidates
   bool news = false;      // a location came while the verdict was being told
   uint8_t redirects = 0;  // MOVED, STALE_EPOCH and the like that were followed
   uint8_t relays = 0;     // peers asked to ask further
@@ -192,6 +196,9 @@ struct Ask {
   std::array<core::NodeId, kMaxPath> path{};  // kOk
   uint8_t path_length = 0;
   Hook of_track, of_link;
+
+  // It may still be answered.
+  bool open() const { return state == AskState::kWaiting || state == AskState::kBusy; }
 };
 
 enum class ServeState : uint8_t {

@@ -136,7 +136,6 @@ void MeshState::start_search(uint32_t t) {
     return conclude(t, track.verdict);
   }
   track.phase = Phase::kSearching;
-  track.everyone = false;
   track.redirects = 0;
   track.relays = 0;
   track.winner = kNil;
@@ -159,8 +158,7 @@ void MeshState::arm_search(uint32_t t) {
     if (track.search_deadline > now) at = std::min(at, track.search_deadline);
     for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
       const Ask& asked = asks[a];
-      const bool waiting = asked.state == AskState::kWaiting || asked.state == AskState::kBusy;
-      if (waiting && asked.until > now) at = std::min(at, asked.until);
+      if (asked.open() && asked.until > now) at = std::min(at, asked.until);
     }
   }
   if (track.phase == Phase::kQuiet && wants_replacement(track)) at = std::min(at, track.replace_at);

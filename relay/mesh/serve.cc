@@ -13,14 +13,6 @@
 
 namespace trunkline::relay::mesh {
 
-namespace {
-
-bool contains(std::span<const core::NodeId> path, core::NodeId node) {
-  return std::find(path.begin(), path.end(), node) != path.end();
-}
-
-}  // namespace
-
 void MeshState::on_acquire_request(Link& l, const Acquire& m) {
   counters.add(MeshCounter::requests_received);
   if (m.owner_core.value >= l.cores) {
@@ -51,7 +43,7 @@ void MeshState::repeat_serve(Link& l, uint32_t s, const Acquire& m) {
 
 void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
   if (!config.peers[l.id].serve) return answer_negative(l, m, {Outcome::unauthorized});
-  if (config.rules.loop_check && contains(m.nodes(), config.id)) {
+  if (config.rules.loop_check && passes(m.nodes(), config.id)) {
     counters.add(MeshCounter::requests_looped);
     return answer_negative(l, m, {Outcome::loop});
   }
@@ -73,13 +65,16 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
     if (m.believed_generation > track.generation) {
       return answer_negative(l, m, {Outcome::future_epoch, track.generation});
     }
-    if (!config.rules.loop_check || !contains(track.feed_path(), l.node)) {
-      return add_serve(new_serve(l, m, t));
-    }
+    if (!loops_back(track, l.node)) return add_serve(new_serve(l, m, t));
     counters.add(MeshCounter::requests_looped);
     return answer_negative(l, m, {Outcome::loop});
   }
   if (m.hop_limit == 0 || !pass_on(l, m, t)) answer_negative(l, m, denial(t, l, m));
+}
+
+// What feeds us has come through that node.
+bool MeshState::loops_back(const Track& track, core::NodeId node) const {
+  return config.rules.loop_check && passes(track.feed_path(), node);
 }
 
 // What feeds us has come over as many links as a packet may cross.
@@ -100,7 +95,7 @@ MeshState::Denial MeshState::denial(uint32_t t, const Link& l, const Acquire& m)
     if (location.hint && (location.told || config.full_mesh)) continue;
     // Nor is a place that cannot be reached from here: whoever can knows it from its own links.
     const Link& there = std::as_const(links)[location.link];
-    if (!there.can_ask() || there.id == l.id || contains(m.nodes(), there.node)) continue;
+    if (!there.can_ask() || there.id == l.id || passes(m.nodes(), there.node)) continue;
     return {Outcome::moved, location.generation, there.node};
   }
   if (tombstone != nullptr && tombstone->state == PublicationState::kGone) {
@@ -117,8 +112,7 @@ bool MeshState::pass_on(Link& l, const Acquire& m, uint32_t t) {
   Track& track = tracks[t];
   // Nobody may wait for a request that may itself have to wait as long: see candidates.cc.
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
-    const bool open = asks[a].state == AskState::kWaiting || asks[a].state == AskState::kBusy;
-    if (!open || asks[a].hop_limit < m.hop_limit || !config.rules.loop_check) continue;
+    if (!asks[a].open() || asks[a].hop_limit < m.hop_limit || !config.rules.loop_check) continue;
     busy(l, m.request_id);
     return true;
   }
@@ -224,17 +218,18 @@ void MeshState::add_serve(uint32_t s) {
 // Shows the peers that wait the present state: at most one per link.
 void MeshState::settle_serves(uint32_t t) {
   const Track& track = tracks[t];
+  const bool published = source_publication(track) != nullptr;
   const bool fed_well = track.feed_state == FeedState::kEstablished && !wants_replacement(track);
-  const bool source = source_publication(track) != nullptr || fed_well;
   for (uint32_t s = track.serves.first, next = kNil; s != kNil && track.waiting_serves > 0; s = next) {
     next = serves[s].of_track.next;
     if (serves[s].state != ServeState::kWaiting) continue;
-    const bool loops = contains(track.feed_path(), links[serves[s].link].node) && config.rules.loop_check;
-    if (source && loops && source_publication(track) == nullptr) {
+    if (published) {
+      add_serve(s);
+    } else if (fed_well && loops_back(track, links[serves[s].link].node)) {
       deny(s, {Outcome::loop});
-    } else if (source && too_far(track) && source_publication(track) == nullptr) {
+    } else if (fed_well && too_far(track)) {
       deny(s, {Outcome::not_here});
-    } else if (source) {
+    } else if (fed_well) {
       add_serve(s);
     } else if (track.phase == Phase::kConcluding) {
       deny(s, passed_on(track.verdict));
@@ -335,27 +330,17 @@ void MeshState::set_serve(uint32_t s, ServeState state) {
   if (state != ServeState::kRemove) return queue_serve(s);
   // It needs nothing of the stream: not even a link that is up.
   List<&Serve::queue>::remove(serves, l.serve_work, s);
-  if (l.serve_work.empty()) return List<&Serve::queue>::push_back(serves, l.serve_work, s);
   List<&Serve::queue>::insert_before(serves, l.serve_work, s, l.serve_work.first);
 }
 
-// The most urgent first; the look back is bounded.
+// The most urgent first.
 void MeshState::queue_serve(uint32_t s) {
-  constexpr uint32_t kLookBack = 16;
   Serve& serve = serves[s];
   if (serve.queue.linked) return;
-  Link& l = links[serve.link];
-  uint32_t before = kNil, at = l.serve_work.last;
-  for (uint32_t looked = 0; at != kNil && looked < kLookBack; ++looked) {
-    if (serves[at].deadline <= serve.deadline) break;
-    before = at;
-    at = serves[at].queue.prev;
-  }
-  if (before == kNil) {
-    List<&Serve::queue>::push_back(serves, l.serve_work, s);
-  } else {
-    List<&Serve::queue>::insert_before(serves, l.serve_work, s, before);
-  }
+  ListHead& work = links[serve.link].serve_work;
+  const auto later = [&](const Serve& other) { return other.deadline > serve.deadline; };
+  const uint32_t before = List<&Serve::queue>::place(serves, work, kNil, later);
+  List<&Serve::queue>::insert_before(serves, work, s, before);
 }
 
 void MeshState::serve_due(uint32_t s) {

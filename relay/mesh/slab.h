@@ -91,8 +91,9 @@ struct List<kHook> {
     list.last = i;
     ++list.size;
   }
-  // Contract: `before` is in `list`, i in none.
+  // Contract: `before` is in `list` or kNil, which is behind its end; i is in none.
   static void insert_before(Slab<T>& slab, ListHead& list, uint32_t i, uint32_t before) noexcept {
+    if (before == kNil) return push_back(slab, list, i);
     Hook& at = slab[before].*kHook;
     slab[i].*kHook = {before, at.prev, true};
     if (at.prev == kNil) {
@@ -102,6 +103,20 @@ struct List<kHook> {
     }
     at.prev = i;
     ++list.size;
+  }
+  // Where to insert so that order is kept among the last ones: before all at the end that are `later`. Looks
+  // at kLookBack records at most, and at none before `first`; records come in order or nearly so.
+  template <class Later>
+  static uint32_t place(const Slab<T>& slab, const ListHead& list, uint32_t first, Later later) noexcept {
+    constexpr uint32_t kLookBack = 16;
+    uint32_t before = kNil;
+    uint32_t at = list.last;
+    for (uint32_t looked = 0; at != kNil && looked < kLookBack && later(slab[at]); ++looked) {
+      before = at;
+      if (at == first) break;
+      at = (slab[at].*kHook).prev;
+    }
+    return before;
   }
   // Nothing when it is in no list. Contract: it is in `list` or in none.
   static void remove(Slab<T>& slab, ListHead& list, uint32_t i) noexcept {
