@@ -21,7 +21,7 @@ namespace trunkline::relay {
   X(unsupported,      9, "UNSUPPORTED",      "no wire version or feature in common")                             \
   X(config_mismatch, 10, "CONFIG_MISMATCH",  "a wire-relevant setting differs")                                  \
   X(unauthorized,    11, "UNAUTHORIZED",     "not allowed")                                                      \
-  X(deadline,        12, "DEADLINE",         "the asked node ran out of the budget while it asked further")      \
+  X(deadline,        12, "DEADLINE",         "the asked node had to ask further and could not find out")      \
   X(internal,        13, "INTERNAL",         "the asked node met a defect of its own")                           \
   X(no_reply,        32, "NO_REPLY",         "asked, and nobody answered before the deadline")                   \
   X(link_down,       33, "LINK_DOWN",        "no link to the node that has it")                                  \

@@ -198,12 +198,19 @@ void LinkAuditor::judge_pair(NodeIndex index, NodeIndex peer, Nanos now) {
                                              network_.whole_since(peer, index)});
     const bool told = network_.cut_since(peer, index) == core::kNever && !network_.impaired(peer, index);
     if (told) silent_since(mute_since, notice_bounds(back, there, extra).mute, "the way to there was cut");
-  } else if (!options_.has(Fault::clone) || !options_.has(Fault::replay)) {
-    // A restored snapshot uses its keys again, and what the wire kept from its former life is then as good as
-    // new: with both, silence can be feigned away.
+  } else if (!feigned(node, now)) {
     const Nanos since = other.mesh == nullptr ? other.gone_since : other.still_from;
     silent_since(since, notice_bounds(there, back, extra).deaf, "that node stopped");
   }
+}
+
+// Whether copies that the wire kept can be as good as new to that node, so that a silence is feigned away: of
+// what a restored snapshot said in its former life, with keys that it uses again; or of what came while the
+// node stood still, for which its socket had no room.
+bool LinkAuditor::feigned(const Node& node, Nanos now) const {
+  if (!options_.has(Fault::replay)) return false;
+  const bool missed_much = node.still_until.ns > 0 && now < node.still_until + options_.path.replay_by;
+  return options_.has(Fault::clone) || missed_much;
 }
 
 void LinkAuditor::judge_incompatible(NodeIndex index, NodeIndex peer, const std::string& setting, Nanos now) {

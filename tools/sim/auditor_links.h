@@ -75,6 +75,7 @@ class LinkAuditor {
   relay::LinkState state(NodeIndex node, NodeIndex peer) const;
   void read(NodeIndex node);
   void judge_pair(NodeIndex node, NodeIndex peer, Nanos now);
+  bool feigned(const Node& node, Nanos now) const;
   void judge_incompatible(NodeIndex node, NodeIndex peer, const std::string& setting, Nanos now);
   void woke(NodeIndex node);
   void notice(NodeIndex node);

@@ -59,7 +59,11 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
     if (publisher != node && meets(node, publisher) && !serves(publisher, node))
       also |= any_of({Outcome::unauthorized});
   }
-  if (elsewhere) return {Expect::kOk, also | any_of({Outcome::deadline, Outcome::no_reply}), {}};
+  if (elsewhere) {
+    // The newer one may be the one that is not to be had: then its no is as good.
+    also |= absent(node, track).also | any_of({Outcome::deadline, Outcome::no_reply});
+    return {Expect::kOk, also, {}};
+  }
   if (within < deadline) return {Expect::kOk, also, within};
   // The way may be longer than the deadline: then that is the answer.
   return {Expect::kOk, any_of({Outcome::deadline, Outcome::no_reply}), {}};
@@ -128,7 +132,8 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
     for (NodeIndex other = 0; other < all.size(); ++other) {
       if (options_.is_small(other)) d.also |= any_of({Outcome::no_reply});
     }
-    d.also |= any_of({Outcome::deadline, Outcome::busy, Outcome::loop});
+    // Or it is further off than a packet may go: whoever is next to it says where it is all the same.
+    d.also |= any_of({Outcome::deadline, Outcome::busy, Outcome::loop, Outcome::moved});
     d.within = {};
   }
   return d;

@@ -133,7 +133,8 @@ void Network::carry(const core::UdpAddress& from, const core::UdpAddress& to,
     const uint32_t bit = fate.corrupt && copy == 0 ? fate.corrupt_bit : kIntact;
     launch(in_line(p, fate.due[copy]), static_cast<NodeIndex>(target), from, datagram, bit);
   }
-  if (p.impaired && options_.path.replay > 0 && fate.copies > 0) {
+  // A copy of what arrived; of what did not it would be the first, and news.
+  if (p.impaired && options_.path.replay > 0 && fate.copies > 0 && !fate.corrupt) {
     replay(fate.due[0], static_cast<NodeIndex>(target), from, datagram);
   }
 }
@@ -152,9 +153,10 @@ Nanos Network::in_line(Path& p, Nanos due) {
 void Network::replay(Nanos due, NodeIndex to, const core::UdpAddress& from,
                      std::span<const uint8_t> datagram) {
   if (!replays_.chance(options_.path.replay)) return;
+  const Nanos late = due + Nanos{between(replays_, core::from_ms(500).ns, options_.path.replay_by.ns)};
+  if (late > options_.phases.warm_up + options_.phases.faults) return;  // all is well then: it keeps nothing
   ++replayed_;
-  launch(due + Nanos{between(replays_, core::from_ms(500).ns, options_.path.replay_by.ns)}, to, from,
-         datagram, kIntact);
+  launch(late, to, from, datagram, kIntact);
 }
 
 void Network::launch(Nanos due, NodeIndex to, const core::UdpAddress& from, std::span<const uint8_t> datagram,

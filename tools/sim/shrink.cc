@@ -39,11 +39,7 @@ Options Recipe::options() const {
   if (tracks != 0) o.tracks = std::min(o.tracks, tracks);
   o.acquire_every = o.acquire_every * thinner;
   o.change_every = o.change_every * thinner;
-  const auto cut = [](Nanos& phase, int64_t ms) {
-    if (ms != 0) phase = std::min(phase, core::from_ms(ms));
-  };
-  cut(o.phases.faults, faults_ms);
-  cut(o.phases.liveness, liveness_ms);
+  if (faults_ms != 0) o.phases.faults = std::min(o.phases.faults, core::from_ms(faults_ms));
   return o;
 }
 
@@ -88,7 +84,6 @@ std::string to_text(const Recipe& r) {
   number("tracks", r.tracks, 0);
   number("thinner", r.thinner, 1);
   number("faults_ms", r.faults_ms, 0);
-  number("liveness_ms", r.liveness_ms, 0);
 #define X(name, text) \
   if (!r.rules.name) out << "without " #name "\n";
   TRUNKLINE_RULES(X)
@@ -129,8 +124,7 @@ bool take_line(Recipe& r, const std::string& key, std::istringstream& rest) {
   if (key == "tracks") r.tracks = static_cast<uint32_t>(number);
   if (key == "thinner") r.thinner = std::clamp<int64_t>(number, 1, 1'000);
   if (key == "faults_ms") r.faults_ms = number;
-  if (key == "liveness_ms") r.liveness_ms = number;
-  constexpr const char* kKeys[] = {"seed", "nodes", "tracks", "thinner", "faults_ms", "liveness_ms"};
+  constexpr const char* kKeys[] = {"seed", "nodes", "tracks", "thinner", "faults_ms"};
   return std::any_of(std::begin(kKeys), std::end(kKeys), [&](const char* known) { return key == known; });
 }
 
@@ -223,12 +217,10 @@ class Shrinker {
   }
 
   void less_time() {
-    for (int64_t Recipe::*phase : {&Recipe::faults_ms, &Recipe::liveness_ms}) {
-      for (const int64_t ms : {100, 250, 500, 1'000, 2'000}) {
-        Recipe next = best_.recipe;
-        next.*phase = ms;
-        if (accept(next)) break;
-      }
+    for (const int64_t ms : {100, 250, 500, 1'000, 2'000}) {
+      Recipe next = best_.recipe;
+      next.faults_ms = ms;
+      if (accept(next)) break;
     }
   }
 

@@ -29,9 +29,8 @@ struct Recipe {
   uint32_t nodes = 0;            // 0: as drawn; else only the first so many
   uint32_t tracks = 0;           // 0: as drawn
   int64_t thinner = 1;           // acquires and changes come so many times more seldom
-  // Lengths of two phases; 0: as drawn. Heal and drain are promises themselves and stay as they are.
-  int64_t faults_ms = 0, liveness_ms = 0;
-  relay::Rules rules;  // all on, but for runs of a variant
+  int64_t faults_ms = 0;         // 0: as drawn; the other phases are promises themselves and stay as they are
+  relay::Rules rules;            // all on, but for runs of a variant
 
   Options options() const;
   std::vector<FaultEvent> schedule() const;
