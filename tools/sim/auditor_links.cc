@@ -173,7 +173,7 @@ void LinkAuditor::judge_pair(NodeIndex index, NodeIndex peer, Nanos now) {
   if (!on_time(node, now)) return;
   const std::string& setting = differs_[index * nodes_.size() + peer];
   if (!setting.empty()) return judge_incompatible(index, peer, setting, now);
-  if (node.states[peer] != LinkState::kUp) return;
+  if (node.states[peer] != LinkState::kUp || feigned(node, now)) return;
   // What the longest-lived packet of the wire may add, and a node that runs late: when it hears, and when it
   // acts.
   Nanos extra = options_.path.jitter + options_.path.reorder_by + node.late_by * 2 + other.late_by;
@@ -198,7 +198,7 @@ void LinkAuditor::judge_pair(NodeIndex index, NodeIndex peer, Nanos now) {
                                              network_.whole_since(peer, index)});
     const bool told = network_.cut_since(peer, index) == core::kNever && !network_.impaired(peer, index);
     if (told) silent_since(mute_since, notice_bounds(back, there, extra).mute, "the way to there was cut");
-  } else if (!feigned(node, now)) {
+  } else {
     const Nanos since = other.mesh == nullptr ? other.gone_since : other.still_from;
     silent_since(since, notice_bounds(there, back, extra).deaf, "that node stopped");
   }

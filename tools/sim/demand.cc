@@ -32,13 +32,13 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
   // With hardly any room, its own or that of whoever has the track, only the deadline is promised.
   if (options_.is_small(node)) return {};
   // Of two publishers, as while a track moves, only the newer one counts for those who have heard of it.
-  bool to_be_had = false, elsewhere = false;
+  bool to_be_had = false, elsewhere = lost_lately(track);
   Nanos within{};
   for (const NodeIndex publisher : track.publishers) {
     if (options_.is_small(publisher)) return {};
     const bool near = publisher == node || may_have(node, publisher);
     const Nanos time = near ? direct(node, publisher, track) : over_relay(node, publisher, track);
-    // Further off than a bound can be given for; it may be the newer one all the same.
+    // Further off than a bound can be given for; it may be the newer one all the same, like one that is lost.
     if (time == core::kNever) {
       elsewhere = true;
       continue;
@@ -60,7 +60,7 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
       also |= any_of({Outcome::unauthorized});
   }
   if (elsewhere) {
-    // The newer one may be the one that is not to be had: then its no is as good.
+    // The newer one may be the one that is not to be had: then the no to it is as good.
     also |= absent(node, track).also | any_of({Outcome::deadline, Outcome::no_reply});
     return {Expect::kOk, also, {}};
   }
@@ -219,14 +219,18 @@ Nanos Demands::broken_for() const {
   return std::max(Nanos{}, fleet_.now() - begin);
 }
 
+// One that published it went down, and may come back yet as far as its peers know.
+bool Demands::lost_lately(const TrackTruth& track) const {
+  return std::any_of(track.lost.begin(), track.lost.end(), [&](const TrackTruth::Loss& loss) {
+    return !fleet_.is_up(loss.node) && fleet_.now() - loss.when < kLease + kNoticed;
+  });
+}
+
 // What went for good is given up with its lease: until then feeds from it stand, and what it announced. Where
 // a path works in one direction the deaf end says so for its own lease, and only then does the other's begin.
 uint64_t Demands::of_the_dead(NodeIndex node, const TrackTruth& track) const {
   constexpr uint64_t kMeanwhile = any_of({Outcome::ok, Outcome::stalled});
-  const auto lately = [&](const TrackTruth::Loss& loss) {
-    return !fleet_.is_up(loss.node) && fleet_.now() - loss.when < kLease + kNoticed;
-  };
-  const bool died = std::any_of(track.lost.begin(), track.lost.end(), lately);
+  const bool died = lost_lately(track);
   const bool broken = broken_for().ns > 0 && broken_for() < kLease * 2 + kNoticed;
   const bool cut_off = broken && (!track.publishers.empty() || !track.lost.empty());
   // A feed, or an announcement, was of a peer that is not there any more.
