@@ -9,6 +9,7 @@
 //   trunkline-sim --hash N                                  one number that stands for N seeds: equal for
 //   every
 //                                                           compiler and every optimisation
+//   trunkline-sim --figures [--long]                        the figures "never stuck" (stuck.h)
 //   trunkline-sim --scenario NAME                           a replay of a real outage (--list names them)
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -22,6 +23,7 @@
 #include "tools/sim/scale.h"
 #include "tools/sim/scenario.h"
 #include "tools/sim/shrink.h"
+#include "tools/sim/stuck.h"
 #include "tools/sim/world.h"
 
 namespace trunkline::sim {
@@ -36,6 +38,8 @@ struct Arguments {
   std::string save;
   std::string scenario;
   bool scenarios = false;
+  bool figures = false;
+  bool long_figures = false;
   ScaleOptions scale;
   bool list = false;
   bool verbose = false;
@@ -165,6 +169,9 @@ int run_command(int argc, char** argv) {
   app.add_option("--save", arguments.save, "where to write a shrunk failure (default: sim-seed-SEED.txt)");
   app.add_option("--scenario", arguments.scenario, "run a named scenario");
   app.add_flag("--scenarios", arguments.scenarios, "run all scenarios and print one table");
+  CLI::Option* figures = app.add_flag("--figures", arguments.figures,
+                                      "measure the figures \"never stuck\", a JSON object per line");
+  app.add_flag("--long", arguments.long_figures, "with the large mesh, which takes minutes")->needs(figures);
   CLI::Option* scale = app.add_option("--scale", arguments.scale.nodes, "run one large mesh of so many nodes")
                            ->check(CLI::Range(2u, 4'000u));
   app.add_option("--links", arguments.scale.links, "links a node, at most")
@@ -191,6 +198,10 @@ int run_command(int argc, char** argv) {
       std::printf("  %-12s %s\n", fault_name(static_cast<Fault>(i)), fault_text(static_cast<Fault>(i)));
     }
     return 0;
+  }
+  if (arguments.figures) {
+    return run_stuck_figures({arguments.batch.first_seed, arguments.batch.seeds, arguments.long_figures},
+                             stdout);
   }
   if (arguments.scenarios) return run_scenarios(stdout);
   if (scale->count() > 0) {

@@ -55,6 +55,8 @@ Replay::Replay(const Variant& variant)
   for (NodeIndex node = 0; node < fleet.size(); ++node) impair(node);
 }
 
+Replay::Replay(Options options) : options_(std::move(options)), fleet(options_, report_, nullptr) {}
+
 // The rest of the way that it would be to the others.
 void Replay::impair(NodeIndex node) {
   if (variant_.ground != Ground::kVirtualWan) return;
@@ -75,7 +77,7 @@ void Replay::rebuild(NodeIndex node, const Build& build) {
 }
 
 Nanos Replay::round_trip(NodeIndex a, NodeIndex b) const {
-  if (variant_.ground == Ground::kOneRegion) return fleet.round_trip(a, b);
+  if (variant_.ground != Ground::kVirtualWan) return fleet.round_trip(a, b);
   return one_way_delay(kRegionOf[a], kRegionOf[b]) + one_way_delay(kRegionOf[b], kRegionOf[a]);
 }
 
@@ -161,6 +163,15 @@ uint64_t Replay::acquire(NodeIndex node, uint32_t track, Nanos deadline) {
   fleet.acting(node)->acquire(handle, a, Nanos{0}, fleet.now());
   fleet.touch(node);
   return handle;
+}
+
+void Replay::release(uint64_t handle) {
+  const Acquisition a = fleet.auditor.acquisition(handle);
+  const bool open = a.state == Acquisition::State::kAsked || a.state == Acquisition::State::kOk;
+  if (!open || a.released) return;
+  fleet.auditor.release(handle);
+  fleet.acting(a.node)->release(handle, a, fleet.now());
+  fleet.touch(a.node);
 }
 
 // ---- figures

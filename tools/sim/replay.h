@@ -49,6 +49,8 @@ class Replay {
   static constexpr Nanos kDeadline = core::from_ms(1'000);  // what an acquire gets if nothing else is said
 
   explicit Replay(const Variant& variant);
+  // Ours, with nodes of the caller's: what the figures need (stuck.h).
+  explicit Replay(Options options);
 
   static core::TrackId id_of(uint32_t track, const char* track_namespace = "sim");
   // Contract: it is down. What it is made of from its next start on.
@@ -71,6 +73,8 @@ class Replay {
   void begin_media(uint64_t publication) { publishing_.push_back(publication); }  // of one that was muted
   void unpublish(uint64_t publication);
   uint64_t acquire(NodeIndex node, uint32_t track, Nanos deadline = kDeadline);
+  // Nothing, if it is over already. Contract: its node can act.
+  void release(uint64_t acquisition);
 
   // ---- figures of the acquires since begin_group()
   void begin_group() { group_ = handles_.size(); }
