@@ -44,7 +44,7 @@ void ControlStream::reset(uint64_t first) noexcept {
   timer_ = core::kNever;
   unacked_ = sent_ = open_ = expected_ = first;
   open_bytes_ = held_count_ = 0;
-  srtt_ = rttvar_ = {};
+  srtt_ = rttvar_ = progress_at_ = {};
   std::fill_n(sent_info_.get(), window_, Sent{});
   std::fill_n(hold_lengths_.get(), window_, uint16_t{0});
 }
@@ -98,6 +98,7 @@ ControlStream::Flushed ControlStream::flush(Nanos now, Nanos rto_base, Emit emit
       flush_wanted_ = true;
       break;
     }
+    if (sent_ == unacked_) progress_at_ = now;
     emit_data(sent_, now, emit);
     ++done.segments;
     timer_ = std::min(timer_, now + timeout(rto_base, 0));
@@ -188,6 +189,7 @@ void ControlStream::acknowledge(Nanos now, uint64_t ack, uint64_t received) noex
     info.received = true;
     if (!info.repeated) newest = now - info.sent_at;  // of a repeat nobody knows which one arrived (Karn)
   };
+  if (unacked_ < ack) progress_at_ = now;
   for (; unacked_ < ack; ++unacked_) take(sent_info_[unacked_ % window_]);
   for (uint64_t rest = received; rest != 0; rest &= rest - 1) {
     take(sent_info_[(ack + 1 + static_cast<uint64_t>(std::countr_zero(rest))) % window_]);

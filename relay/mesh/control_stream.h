@@ -95,6 +95,9 @@ class ControlStream {
   Received receive(Nanos now, std::span<const uint8_t> segment,
                    FunctionRef<void(std::span<const uint8_t>)> deliver) noexcept;
 
+  // Since when the peer acknowledges nothing although something is under way; kNever: it does, or nothing is.
+  Nanos stalled_since() const noexcept { return sent_ > unacked_ ? progress_at_ : core::kNever; }
+
   // Smoothed round-trip time as acknowledgements show it; 0: no sample yet.
   Nanos round_trip() const noexcept { return srtt_; }
 
@@ -136,6 +139,7 @@ class ControlStream {
   uint64_t sent_ = 0;        // first segment never sent
   uint64_t open_ = 0;        // the segment being filled
   uint32_t open_bytes_ = 0;  // of messages in it
+  Nanos progress_at_{};      // when the window last moved, or began to fill
   Nanos srtt_{};
   Nanos rttvar_{};
   std::unique_ptr<Sent[]> sent_info_;

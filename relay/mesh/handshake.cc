@@ -101,7 +101,7 @@ void MeshState::handshake_timer(Link& l) {
     l.made = -1;
     l.step = HandshakeStep::kIdle;
   }
-  if (l.alive && !l.incompatible) {
+  if (l.alive && !l.incompatible && !stalled(l)) {
     if (l.step == HandshakeStep::kAwaitMsg2) l.step = HandshakeStep::kIdle;  // it came back by itself
     l.retry_interval = Nanos{0};
     l.retry_at = core::kNever;

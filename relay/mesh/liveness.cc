@@ -6,6 +6,8 @@
 //   nothing for down_after            down
 //   the peer's heartbeat says that    down (half-open: its packets arrive, ours do not), because what it
 //   it has not heard us for that long sends is of no use without what we answer
+//   control not acknowledged for 3 s  up, and a new session is made: either the two ends do not mean the same
+//                                     stream any more, or a new one costs nothing
 //
 // Down keeps sessions, flows, outputs and subscriptions: media that still gets through is not to be dropped
 // on suspicion. The first evidence brings the link back; meanwhile handshakes are tried.
@@ -20,6 +22,8 @@ namespace {
 
 // Of all that a peer said and asked: longer than any pause that it may come back from as if nothing had been.
 constexpr Nanos kLease = core::from_s(10);
+// Six repeats at the longest interval: what is not acknowledged by then is not for losses.
+constexpr Nanos kStalled = core::from_s(3);
 
 }  // namespace
 
@@ -177,6 +181,10 @@ Nanos MeshState::other_deadline(const Link& l) const {
   Nanos earliest = l.retry_at;
   if (l.old_until.ns != 0) earliest = std::min(earliest, l.old_until);
   if (!l.alive && l.active >= 0) earliest = std::min(earliest, l.heard + lease());
+  if (l.alive && config.rules.retry_links && l.retry_at == core::kNever &&
+      l.stream.stalled_since() != core::kNever) {
+    earliest = std::min(earliest, l.stream.stalled_since() + kStalled);
+  }
   return earliest;
 }
 
@@ -192,7 +200,18 @@ void MeshState::link_timer(Link& l) {
     if (quiet >= config.link.down_after) set_alive(l, false);
   }
   if (!l.alive && l.active >= 0 && now - l.heard >= lease()) end_lease(l);
+  if (l.retry_at == core::kNever && stalled(l)) {
+    counters.add(MeshCounter::streams_stalled);
+    log(LogLevel::kWarn, "node %llu has acknowledged no control for 3 s: a new session is tried",
+        static_cast<unsigned long long>(l.node.value));
+    l.retry_at = now;
+  }
   if (now >= l.retry_at) handshake_timer(l);
+}
+
+bool MeshState::stalled(const Link& l) const {
+  const Nanos since = l.stream.stalled_since();
+  return l.alive && config.rules.retry_links && since != core::kNever && now >= since + kStalled;
 }
 
 Nanos MeshState::lease() const {

@@ -82,6 +82,7 @@ struct MeshState {
   void heard(Link& l, Nanos at);
   void link_timer(Link& l);
   Nanos quiet_deadline(const Link& l) const;  // when silence will count
+  bool stalled(const Link& l) const;
   Nanos other_deadline(const Link& l) const;
   Nanos link_deadline(const Link& l) const { return std::min(quiet_deadline(l), other_deadline(l)); }
   void set_alive(Link& l, bool alive);

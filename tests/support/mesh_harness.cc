@@ -87,6 +87,7 @@ void MeshHarness::run_until(Nanos end) {
 void MeshHarness::post(Node& from, uint32_t to, Event e) {
   const Wire& w = wire(index_of(from), to);
   if (w.cut || to >= nodes_.size() || (w.loss > 0 && rng_.chance(w.loss))) return;
+  if (e.what == What::kControl && e.session_index == w.muted_session) return;
   e.at = now_ + w.delay;
   e.order = ++order_;
   e.to = to;

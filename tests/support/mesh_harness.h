@@ -51,6 +51,7 @@ class MeshHarness {
     Nanos delay = core::from_ms(5);  // one way
     double loss = 0;                 // of every datagram
     bool cut = false;
+    uint32_t muted_session = 0;  // control to this receive index is lost
   };
   struct Session {
     bool installed = false;

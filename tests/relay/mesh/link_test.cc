@@ -170,6 +170,26 @@ TEST_F(LinkTest, ThePeerThatIsSilentForItsLeaseIsSentNothingAndExpectedToSendNot
   EXPECT_EQ(mesh_.link_outputs(0), 1u);
 }
 
+TEST_F(LinkTest, ASessionWhoseControlIsNeverAcknowledgedIsReplacedAndTheLinkStaysUp) {
+  make(2);
+  start_and_run(from_s(1));
+  mesh_.publish(0, 1, test_track(1));
+  mesh_.run_for(from_ms(100));
+  const auto& session = mesh_.node(1).sessions[mesh_.node(1).active[0]];
+  mesh_.wire(1, 0).muted_session = session.peer_index;
+  const Nanos asked = mesh_.now();
+  mesh_.acquire(1, 2, test_track(1), from_s(10));
+  mesh_.run_for(from_ms(2'900));
+  EXPECT_TRUE(mesh_.node(1).heard.empty()) << "nothing is the matter before 3 s are over";
+  mesh_.run_for(from_s(2));
+  EXPECT_EQ(mesh_.only(1, 2).outcome, Outcome::ok);
+  EXPECT_LE(mesh_.only(1, 2).at - asked, from_ms(3'100));
+  EXPECT_EQ(counter(1, MeshCounter::streams_stalled), 1u);
+  for (uint32_t i = 0; i < 2; ++i) EXPECT_EQ(counter(i, MeshCounter::links_down), 0u);
+  mesh_.run_for(from_s(10));
+  EXPECT_EQ(counter(1, MeshCounter::streams_stalled), 1u) << "the new one is well";
+}
+
 TEST_F(LinkTest, HalfOpenIsDownAtBothEndsAndComesBack) {
   make(2);
   start_and_run(from_ms(500));
