@@ -170,6 +170,7 @@ void MeshState::negative_answer(uint32_t a, const Answer& m) {
   // Two that ask each other to ask further refuse each other for as long as neither gives up.
   const bool in_vain = asked.hop_limit > 0 && config.rules.loop_check && ++asked.tries > kMaxBusyRelay;
   if (m.outcome == Outcome::busy && !in_vain) {
+    asked.was_busy = true;
     // Half as much again at most, so that those who were refused together do not come back together.
     const uint64_t wait_us = m.retry_after_us + rng.below(m.retry_after_us / 2 + uint64_t{1});
     if (later(a, core::from_us(static_cast<int64_t>(wait_us)))) return;

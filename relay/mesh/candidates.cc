@@ -38,13 +38,14 @@ void MeshState::advance(uint32_t t) {
   if (denied_by_all_named(t)) return conclude(t, verdict_of(t));
   ask_everyone(t);
   if (track.phase != Phase::kSearching || ask_relay(t)) return;
-  // Wait as long as somebody may still say yes. One whose link went down after it was asked may come back.
+  // Wait as long as somebody may still say yes. One whose link went down after it was asked may come back. A
+  // yes that is held back waits for first answers only, not for those who were busy.
   bool waiting = false, in_time = false;
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     // Whom we refuse, or who refuses us, does not answer.
     if (std::as_const(links)[asks[a].link].incompatible) continue;
     waiting = waiting || asks[a].open();
-    in_time = in_time || (asks[a].open() && !overdue(asks[a]));
+    in_time = in_time || (asks[a].state == AskState::kWaiting && !overdue(asks[a]));
   }
   if (in_time || take_reserve(t) || waiting) return;
   if (track.phase == Phase::kSearching) conclude(t, verdict_of(t));

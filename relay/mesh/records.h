@@ -176,6 +176,7 @@ struct Ask {
   bool authoritative = false;  // a negative of whom we believed to be the publisher
   bool releasing = false;      // in the link's releases, not in its asks
   bool blamed = false;         // its silence was counted against the peer
+  bool was_busy = false;       // it answered, and asked to be asked again
   bool pending = false;        // the peer asks further, and said so
   bool probe = false;          // of an ejected peer that is half open
   bool queued = false;         // not sent yet, or to be sent again

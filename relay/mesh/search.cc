@@ -243,7 +243,7 @@ Verdict MeshState::verdict_at_deadline(uint32_t t) const {
     if (links[asked.link].incompatible) continue;
     // Never sent: the link went down, or its window stayed full.
     if (asked.sent_session == 0 && !links[asked.link].can_ask()) return unreachable(links[asked.link]);
-    return {Outcome::no_reply, false, asked.link};
+    return {asked.was_busy ? Outcome::busy : Outcome::no_reply, false, asked.link};
   }
   return verdict_of(t);
 }

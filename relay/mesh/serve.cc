@@ -113,7 +113,13 @@ bool MeshState::pass_on(Link& l, const Acquire& m, uint32_t t) {
   // Nobody may wait for a request that may itself have to wait as long: see candidates.cc.
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     if (!asks[a].open() || asks[a].hop_limit < m.hop_limit || !config.rules.loop_check) continue;
-    busy(l, m.request_id);
+    // Two that ask each other: one of them has to do without the other, and at once.
+    if (asks[a].link == l.id && config.id < l.node) {
+      counters.add(MeshCounter::requests_looped);
+      answer_negative(l, m, {Outcome::loop});
+    } else {
+      busy(l, m.request_id);
+    }
     return true;
   }
   Nanos nearest = core::kNever;

@@ -58,7 +58,8 @@ std::vector<FaultEvent> Recipe::schedule() const {
     if (e.a >= now.nodes.size() || e.b >= now.nodes.size()) continue;
     // What breaks for good does so in a phase of its own, which comes the sooner the shorter the others are.
     const auto moved = [&](Nanos time) {
-      return time > drawn_end ? time - (before - after) : std::min(time, end);
+      return time > drawn_end ? time - (before - after)
+                              : std::min(time, end - Nanos{1});  // the heal is at `end`
     };
     e.time = moved(e.time);
     if (e.until.ns != 0) e.until = moved(e.until);
