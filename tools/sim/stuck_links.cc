@@ -128,7 +128,7 @@ StuckFigures stuck_false_down(StuckTally& tally) {
   StuckFigure pauses{"stuck.false_down.pauses", "links called down", 0.0, {}};
   StuckFigure lossy{"stuck.false_down.loss", "links called down", 0.0, {}};
   StuckFigure media{"stuck.false_down.media", "subscriptions ended", 0.0, {}};
-  for (const uint64_t seed : {1, 2, 3}) {
+  for (const uint64_t seed : {1u, 2u, 3u}) {
     both.values.push_back(false_alarms(seed, true, true, media, tally));
     pauses.values.push_back(false_alarms(seed, true, false, media, tally));
     lossy.values.push_back(false_alarms(seed, false, true, media, tally));
