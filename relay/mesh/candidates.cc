@@ -19,17 +19,19 @@ namespace trunkline::relay::mesh {
 
 namespace {
 
-constexpr uint32_t kMaxEveryone = 32;  // peers asked at once
-constexpr uint32_t kMaxRequests = 8;   // per search, of named candidates and repetitions
-constexpr uint8_t kMaxTries = 2;       // attempts with one named candidate before everybody is asked
-constexpr uint8_t kMaxRelays = 3;      // peers asked to ask for us, per search
-constexpr uint8_t kHopLimit = 2;       // how many more nodes a peer may ask for us, one after the other
+constexpr uint32_t kMaxEveryone = 32;      // peers asked at once
+constexpr uint32_t kMaxRequests = 8;       // per search, of named candidates and repetitions
+constexpr uint8_t kMaxTries = 2;           // attempts with one named candidate before everybody is asked
+constexpr uint8_t kMaxRelays = 3;          // peers asked to ask for us, per search
+constexpr uint8_t kHopLimit = 2;           // how many more nodes a peer may ask for us, one after the other
+constexpr Nanos kRound = core::from_s(1);  // how long a no stands while the search goes on
 constexpr Nanos kShortestAttempt = core::from_ms(15);
 constexpr Nanos kAttemptSlack = core::from_ms(10);
 
 }  // namespace
 
 void MeshState::advance(uint32_t t) {
+  forget_old_answers(t);
   blame_the_silent(t);
   ask_for_longer(t);
   if (ask_named(t)) return;
@@ -49,6 +51,19 @@ void MeshState::advance(uint32_t t) {
   }
   if (in_time || take_reserve(t) || waiting) return;
   if (track.phase == Phase::kSearching) conclude(t, verdict_of(t));
+}
+
+// A search lasts as long as others join it. What was answered to those who began it may not be so any more.
+void MeshState::forget_old_answers(uint32_t t) {
+  Track& track = tracks[t];
+  if (now - track.search_began < kRound) return;
+  track.search_began = now;
+  track.redirects = track.relays = 0;
+  track.asked = 0;
+  for (uint32_t a = track.asks.first, next = kNil; a != kNil; a = next) {
+    next = asks[a].of_track.next;
+    if (asks[a].state == AskState::kNegative) drop_ask(t, a);
+  }
 }
 
 // Who ran out of the budget of somebody with less time than those who wait now is asked again.

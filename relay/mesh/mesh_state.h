@@ -189,6 +189,7 @@ struct MeshState {
   // ---- candidates.cc
   void advance(uint32_t t);
   bool overdue(const Ask& asked) const;
+  void forget_old_answers(uint32_t t);
   void blame_the_silent(uint32_t t);
   void ask_for_longer(uint32_t t);
   void eject(Link& l, const char* why);

@@ -136,6 +136,7 @@ void MeshState::start_search(uint32_t t) {
     return conclude(t, track.verdict);
   }
   track.phase = Phase::kSearching;
+  track.search_began = now;
   track.redirects = 0;
   track.relays = 0;
   track.winner = kNil;
