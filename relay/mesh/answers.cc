@@ -218,6 +218,7 @@ void MeshState::follow(uint32_t a, const Answer& m) {
   Track& track = tracks[asked.track];
   if (m.node == config.id || m.node.value == 0) return;
   asked.moved_to = m.node;
+  asked.moved_generation = m.generation;
   const Link* l = find_link(m.node);
   if (l == nullptr || track.redirects >= kMaxRedirects || find_ask(asked.track, l->id) != kNil) return;
   if (!tell_location(asked.track, l->id, m.generation)) return;

@@ -222,36 +222,53 @@ uint8_t MeshState::relay_hops(const Track& track) const {
   return hops;
 }
 
-// Somebody knows where it is, and we have no way there. True: one asks for us, and has time left.
+// Whether that peer said that it is where we have no way to.
+bool MeshState::could_relay(const Track& track, const Ask& asked) const {
+  const bool moved = asked.state == AskState::kNegative && asked.outcome == Outcome::moved;
+  if (!moved || asked.hop_limit > 0 || !links[asked.link].can_ask()) return false;
+  const Link* there = find_link(asked.moved_to);
+  return leads_elsewhere(asked) || (there != nullptr && feeds(track, there->id));
+}
+
+// Who knows of an announcement before who was only told so, and the nearest first.
+bool MeshState::better_relay(const Ask& asked, const Ask& than) const {
+  const bool knows = asked.moved_generation != 0, other_knows = than.moved_generation != 0;
+  if (knows != other_knows) return knows;
+  return links[asked.link].rtt.smoothed() < links[than.link].rtt.smoothed();
+}
+
+// Somebody knows where it is, and we have no way there: the best of them is to ask for us. The next one is
+// asked as well if that takes long, and at once if it knows more. True: one asks, and has time left.
 bool MeshState::ask_relay(uint32_t t) {
   Track& track = tracks[t];
   const uint8_t hops = relay_hops(track);
   if (hops == 0) return false;
-  uint32_t nearest = kNil;
+  uint32_t best = kNil;
+  bool waiting = false, alone = false, one_knows = false;
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     const Ask& asked = asks[a];
-    const Link& l = links[asked.link];
-    if (asked.hop_limit > 0) {
-      if (asked.open() && !overdue(asked)) return true;
-      continue;
+    if (asked.hop_limit > 0 && asked.open() && !overdue(asked)) {
+      waiting = true;
+      alone = alone || now < asked.alone_until;
+      one_knows = one_knows || asked.moved_generation != 0;
+    } else if (could_relay(track, asked) && (best == kNil || better_relay(asked, asks[best]))) {
+      best = a;
     }
-    if (asked.state != AskState::kNegative || asked.outcome != Outcome::moved || !l.can_ask()) continue;
-    const Link* there = std::as_const(*this).find_link(asked.moved_to);
-    if (!leads_elsewhere(asked) && (there == nullptr || !feeds(track, there->id))) continue;
-    if (nearest == kNil || l.rtt.smoothed() < links[asks[nearest].link].rtt.smoothed()) nearest = a;
   }
-  if (nearest == kNil || track.relays >= kMaxRelays) return false;
+  if (best == kNil || track.relays >= kMaxRelays) return waiting;
+  if (alone && (one_knows || asks[best].moved_generation == 0)) return waiting;
   for (uint32_t s = track.serves.first, next = kNil; s != kNil; s = next) {
     next = serves[s].of_track.next;
     if (serves[s].state == ServeState::kWaiting && serves[s].hop_limit <= hops) deny(s, {Outcome::busy});
   }
   ++track.relays;
   counters.add(MeshCounter::relays_asked);
-  rename_ask(nearest);
-  asks[nearest].hop_limit = hops;
-  asks[nearest].tries = 0;
-  asks[nearest].blamed = false;
-  ask_again(nearest);
+  rename_ask(best);
+  asks[best].hop_limit = hops;
+  asks[best].tries = 0;
+  asks[best].blamed = false;
+  asks[best].alone_until = now + (track.search_deadline - now) / kMaxRelays;
+  ask_again(best);
   return true;
 }
 

@@ -202,6 +202,8 @@ struct MeshState {
   void ask_everyone(uint32_t t);
   void retry_busy(uint32_t a);
   uint8_t relay_hops(const Track& track) const;
+  bool could_relay(const Track& track, const Ask& asked) const;
+  bool better_relay(const Ask& asked, const Ask& than) const;
   bool ask_relay(uint32_t t);
   bool take_reserve(uint32_t t);
   uint32_t find_reserve(uint32_t t) const;

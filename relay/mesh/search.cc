@@ -159,7 +159,9 @@ void MeshState::arm_search(uint32_t t) {
     if (track.search_deadline > now) at = std::min(at, track.search_deadline);
     for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
       const Ask& asked = asks[a];
-      if (asked.open() && asked.until > now) at = std::min(at, asked.until);
+      if (!asked.open()) continue;
+      if (asked.until > now) at = std::min(at, asked.until);
+      if (asked.hop_limit > 0 && asked.alone_until > now) at = std::min(at, asked.alone_until);
     }
   }
   if (track.phase == Phase::kQuiet && wants_replacement(track)) at = std::min(at, track.replace_at);
