@@ -178,9 +178,11 @@ bool Demands::connected(NodeIndex node, NodeIndex to) const {
 // Why a peer cannot be asked.
 uint64_t Demands::unreachable(NodeIndex node, NodeIndex peer) const {
   if (meets(node, peer)) return 0;
-  // An end that is down was refused as long as it was up.
+  // An end that is down was refused as long as it was up, perhaps with another build than its next one.
   const bool there = fleet_.meeting(node, peer).has_value();
   uint64_t why = there ? 0 : any_of({Outcome::link_down});
+  if (!there && options_.has(Fault::version)) why |= any_of({Outcome::unsupported});
+  if (!there && options_.has(Fault::setting)) why |= any_of({Outcome::config_mismatch});
   const Meeting would = meeting(options_.wrong, fleet_.build(node), fleet_.build(peer));
   if (would == Meeting::kOtherVersion) why |= any_of({Outcome::unsupported});
   if (would == Meeting::kOtherSetting) why |= any_of({Outcome::config_mismatch});
