@@ -56,6 +56,9 @@ TEST(Stuck, EveryLinkIsUpThreeSecondsAfterAnyOutage) {
 TEST(Stuck, AGrayNodeIsEjectedAndComesBackWhenItIsRepaired) {
   expect_goals(stuck_gray);
 }
+TEST(Stuck, NoMoreThanAThirdOfTheirPeersIsEjectedHoweverManyAreGray) {
+  expect_goals(stuck_gray_cap);
+}
 TEST(Stuck, SubscriptionsAreRestoredAfterTheirPublisherRestarted) {
   expect_goals(stuck_restart);
 }

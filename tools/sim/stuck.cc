@@ -130,9 +130,9 @@ StuckFigures stuck_seeds(uint64_t first_seed, uint64_t seeds, StuckTally& tally)
 
 int run_stuck_figures(const StuckOptions& options, std::FILE* out) {
   StuckTally tally;
-  constexpr StuckFigures (*kAll[])(StuckTally&) = {stuck_absent, stuck_healthy,  stuck_mismatch,   stuck_hung,
-                                                   stuck_down,   stuck_failover, stuck_false_down, stuck_heal,
-                                                   stuck_gray,   stuck_restart,  stuck_storm};
+  constexpr StuckFigures (*kAll[])(StuckTally&) = {
+      stuck_absent,     stuck_healthy, stuck_mismatch, stuck_hung,     stuck_down,    stuck_failover,
+      stuck_false_down, stuck_heal,    stuck_gray,     stuck_gray_cap, stuck_restart, stuck_storm};
   for (const auto& measure : kAll) {
     for (const StuckFigure& figure : measure(tally)) print(figure, out);
   }

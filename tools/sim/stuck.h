@@ -53,6 +53,7 @@ StuckFigures stuck_false_down(StuckTally& tally);
 StuckFigures stuck_heal(StuckTally& tally);
 StuckFigures stuck_failover(StuckTally& tally);
 StuckFigures stuck_gray(StuckTally& tally);
+StuckFigures stuck_gray_cap(StuckTally& tally);
 StuckFigures stuck_restart(StuckTally& tally);
 StuckFigures stuck_storm(StuckTally& tally);
 // Default seeds: CPU time of each, and what of them was overdue.

@@ -147,6 +147,35 @@ StuckFigures stuck_gray(StuckTally& tally) {
   return {out, back};
 }
 
+// All peers of one node are gray, though no other node finds them so: the fault is rather here, and no more
+// than a third of them is ejected at any time.
+StuckFigures stuck_gray_cap(StuckTally& tally) {
+  StuckFigure figure{"stuck.gray.share", "of all peers", 1.0 / 3, {}};
+  constexpr NodeIndex kHere = 0;
+  Replay run(plain_options(1, {Region::kWashington, Region::kWashington, Region::kDallas, Region::kLondon,
+                               Region::kFrankfurt, Region::kTokyo, Region::kSydney}));
+  make_room(run);
+  run.start();
+  const NodeIndex nodes = run.fleet.size();
+  constexpr uint32_t kTracks = 300;
+  for (uint32_t t = 0; t < kTracks; ++t) run.publish(static_cast<NodeIndex>(1 + t % (nodes - 1u)), t);
+  run.run_for(core::from_s(2));
+  for (NodeIndex node = 1; node < nodes; ++node) run.fleet.network.gray(node, kHere, Gray::kMedia, 0);
+  for (uint32_t t = 0; t < kTracks; ++t) {
+    run.acquire(kHere, t);
+    run.run_for(core::from_ms(50));
+    uint32_t ejected = 0;
+    for (NodeIndex node = 1; node < nodes; ++node) ejected += link_of(run, kHere, node).ejected ? 1 : 0;
+    figure.values.push_back(static_cast<double>(ejected) / (nodes - 1u));
+  }
+  const uint64_t capped = counter(run, kHere, MeshCounter::ejections_capped);
+  if (capped == 0) tally.broken.push_back("gray: a third of the peers was never at stake");
+  figure.note = text("no media comes from any of six peers for 15 s; %llu ejections were refused",
+                     static_cast<unsigned long long>(capped));
+  tally.add(run, "all gray");
+  return {figure};
+}
+
 // ---- a publisher restarts
 
 namespace {
