@@ -50,7 +50,7 @@ void MeshState::begin_feed(uint32_t t, uint32_t a) {
   track.feed = a;
   track.feed_over = false;
   track.media = false;
-  track.idle_while_flowing = false;
+  track.idle_while_flowing = track.doubted = false;
   track.generation = asked.generation;
   track.highest_generation = std::max(track.highest_generation, asked.generation);
   track.path = asked.path;
@@ -114,7 +114,7 @@ void MeshState::end_feed(uint32_t t, Outcome reason) {
   track.feed_state = FeedState::kNone;
   track.feed_over = false;
   track.media = false;
-  track.idle_while_flowing = false;
+  track.idle_while_flowing = track.doubted = false;
   track.watch_until = Nanos{};
   track.path_length = 0;
   track.ended = reason;
@@ -128,7 +128,7 @@ void MeshState::media_started(uint32_t t) {
   Track& track = tracks[t];
   if (track.feed_state == FeedState::kNone) return;
   track.media = true;
-  track.idle_while_flowing = false;
+  track.idle_while_flowing = track.doubted = false;
   track.watch_until = Nanos{};
   if (Link& l = links[asks[track.feed].link]; l.health.media_came()) returned(l);
   if (track.feed_state == FeedState::kWatching) {
@@ -184,8 +184,9 @@ void MeshState::watched_in_vain(uint32_t t) {
   if (track.feed_state == FeedState::kNone || track.media || !asks[track.feed].flowing) return;
   Link& l = links[asks[track.feed].link];
   counters.add(MeshCounter::stalls);
-  // A link that is down explains it; the peer is not to blame.
-  if (l.alive && l.health.stalled()) eject(l, "media that it said was flowing did not come");
+  // A link that is down explains it, here or further up; then the peer is not to blame.
+  const bool direct = track.feed_state == FeedState::kWatching || track.path_length <= 1;
+  if (l.alive && direct && l.health.stalled()) eject(l, "media that it said was flowing did not come");
   if (track.feed_state == FeedState::kEstablished) {
     track.idle_while_flowing = true;
     track.replace_at = now;

@@ -102,6 +102,7 @@ struct Track {
   bool feed_over = false;                     // ... and has been ended since, for the reason in `ended`
   bool media = false;                         // it arrives
   bool idle_while_flowing = false;            // it should and does not
+  bool doubted = false;                       // who it comes through asks where else it is
   uint32_t fed_waiters = 0;                   // waiters with an output on `flow`
   uint32_t fed_serves = 0;                    // peers with one
   Nanos watch_until{};                        // media must have come by then; 0: nothing is awaited

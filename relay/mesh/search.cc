@@ -63,14 +63,16 @@ bool MeshState::suspect(const Track& track) const {
 }
 
 bool MeshState::wants_replacement(const Track& track) const {
-  return track.feed_state == FeedState::kEstablished && (suspect(track) || track.idle_while_flowing);
+  return track.feed_state == FeedState::kEstablished &&
+         (suspect(track) || track.idle_while_flowing || track.doubted);
 }
 
 bool MeshState::wants_search(const Track& track) const {
   const bool waited_for = track.pending > 0 || track.waiting_serves > 0;
   if (track.feed_state == FeedState::kNone) return waited_for;
   // Behind a feed: now for those who cannot use it as it is, now and then for those who have it.
-  return wants_replacement(track) && (now >= track.replace_at || (waited_for && suspect(track)));
+  const bool at_once = waited_for && (suspect(track) || track.doubted);
+  return wants_replacement(track) && (now >= track.replace_at || at_once);
 }
 
 void MeshState::visit(uint32_t t) {
@@ -258,6 +260,7 @@ void MeshState::conclude(uint32_t t, const Verdict& verdict) {
   believe_denials(t);
   end_search(t);
   track.replace_at = now + kReplaceAgain;
+  track.doubted = false;
   if (track.pending == 0 && track.waiting_serves == 0) return mark(t);
   track.verdict = verdict;
   track.phase = Phase::kConcluding;

@@ -66,8 +66,10 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
       return answer_negative(l, m, {Outcome::future_epoch, track.generation});
     }
     if (!loops_back(track, l.node)) return add_serve(new_serve(l, m, t));
-    counters.add(MeshCounter::requests_looped);
-    return answer_negative(l, m, {Outcome::loop});
+    if (m.hop_limit == 0) {
+      counters.add(MeshCounter::requests_looped);
+      return answer_negative(l, m, {Outcome::loop});
+    }
   }
   if (m.hop_limit == 0 || !pass_on(l, m, t)) answer_negative(l, m, denial(t, l, m));
 }
@@ -139,6 +141,8 @@ bool MeshState::pass_on(Link& l, const Acquire& m, uint32_t t) {
   const uint32_t s = new_serve(l, m, t);
   if (s == kNil) return true;
   counters.add(MeshCounter::requests_relayed);
+  // Who feeds us, or them, has lost its own feed: what we have is of no use, and another way may be.
+  if (loops_back(track, l.node)) track.doubted = true;
   track.search_deadline = std::max(track.search_deadline, serves[s].deadline);
   serves[s].renew_at = now;
   set_serve(s, ServeState::kWaiting);

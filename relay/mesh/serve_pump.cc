@@ -106,7 +106,7 @@ Answer MeshState::ok_answer(const Serve& serve) const {
   answer.feedback_label = serve.flow.label;
   answer.core = serve.flow.core;
   if (serve.carried) {
-    answer.flowing = track.media;
+    answer.flowing = track.media || asks[track.feed].flowing;  // a feed that has broken is not muted
     answer.generation = track.generation;
     answer.path = track.path;
     answer.path_length = std::min<uint8_t>(track.path_length, kMaxPath - 1);

@@ -53,7 +53,10 @@ class LinkAuditor {
 
   bool up(NodeIndex node, NodeIndex peer) const { return state(node, peer) == relay::LinkState::kUp; }
   // Since when both run on time and the wire between them is whole; kNever: it is not so.
-  Nanos well_since(NodeIndex a, NodeIndex b) const { return well_[a * nodes_.size() + b]; }
+  Nanos well_since(NodeIndex a, NodeIndex b) const {
+    // One of them may have gone and come back since the last look.
+    return std::max({well_[a * nodes_.size() + b], nodes_[a].on_time_since, nodes_[b].on_time_since});
+  }
 
  private:
   struct Node {

@@ -245,6 +245,24 @@ void MeshAuditor::judge_limits(NodeIndex index, Nanos now) {
   most("labels", u.labels, l.max_flows_per_core * node.config->data_cores);
 }
 
+// Whether each link over which the feed came has been well since then. What a node upstream has lost those
+// behind it learn from it, and need not wait for it to find something else.
+bool MeshAuditor::way_is_well(NodeIndex node, const Relations::Feed& feed, Nanos since) const {
+  const Relations::Feed* at = &feed;
+  for (size_t hop = 0; hop < nodes_.size(); ++hop) {
+    const auto from = static_cast<NodeIndex>(at->from.value - 1);
+    const Nanos well = links_.well_since(node, from);
+    if (well == core::kNever || well > since) return false;
+    const auto& feeds = before_[from].feeds;
+    const auto next = std::find_if(feeds.begin(), feeds.end(),
+                                   [&](const Relations::Feed& f) { return f.track == feed.track; });
+    if (next == feeds.end()) return true;
+    at = &*next;
+    node = from;
+  }
+  return true;
+}
+
 // S9: a feed changes hands only for a reason that the wire or the owner gave.
 void MeshAuditor::judge_switches(Nanos now) {
   constexpr Nanos kLong = core::from_s(1);  // what went wrong earlier has had its effect
@@ -257,12 +275,11 @@ void MeshAuditor::judge_switches(Nanos now) {
       if (is == feeds.end() || is->from == was.from || is->generation > was.generation) continue;
       const auto from = static_cast<NodeIndex>(was.from.value - 1);
       if (from >= nodes_.size() || nodes_[from].mesh == nullptr) continue;
-      const Nanos well = links_.well_since(i, from);
       const auto& serves = relations_[from].serves;
       const bool still_served = std::any_of(serves.begin(), serves.end(), [&](const Relations::Serve& s) {
         return s.to == node_id(i) && s.track == was.track && !s.waiting;
       });
-      if (well == core::kNever || now - well < kLong || !still_served) continue;
+      if (!still_served || !way_is_well(i, was, now - kLong)) continue;
       if (auditor_.changed_hands(was.track, now - kLong)) continue;
       auditor_.violate(now, "S9: " + name(node_id(i)) + " gave up " + name(was.from) + " for " +
                                 name(is->from) + " as the source of track " + was.track.hex() +

@@ -111,6 +111,7 @@ class MeshAuditor final : public Evidence {
 
   void look_around(Nanos now);
   void judge_limits(NodeIndex node, Nanos now);
+  bool way_is_well(NodeIndex node, const Relations::Feed& feed, Nanos since) const;
   void judge_switches(Nanos now);
   void notice();
   void notice_hops(NodeIndex node);

@@ -20,7 +20,7 @@ relay::NodeLimits enough(uint32_t peers) {
   limits.max_flows_per_core = 128;
   limits.max_outputs_per_core = 1'024;
   limits.max_egress_per_core = 4;
-  limits.control_window = 32;
+  limits.control_window = kControlWindow;
   limits.queue_depth = 64;
   limits.command_depth = 64;
   // Twice what one step may write: the driver steps only while there is room for all of it.

@@ -12,6 +12,7 @@
 namespace trunkline::sim {
 
 inline constexpr uint8_t kProfiles = 3;
+inline constexpr uint32_t kControlWindow = 32;  // of a node that is not small
 const relay::WireProfile& sim_profile(uint8_t number);
 
 // A node's configuration: small limits (smaller still where the options say so), its peers, and its build.

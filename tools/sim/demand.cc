@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "tools/sim/builds.h"
+
 namespace trunkline::sim {
 
 using relay::Outcome;
@@ -117,7 +119,11 @@ Nanos Demands::over_relay(NodeIndex node, NodeIndex publisher, const TrackTruth&
 // ---- what is not to be had
 
 Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
-  Demand d{Expect::kNotHere, 0, fleet_.largest_round_trip(node) + kNoSlack + lies(node, track)};
+  // Where questions and answers fill half a window, a segment waits for company, such that the other half
+  // lasts a round trip (relay/mesh/pump.cc).
+  const bool burst = options_.tracks * 2 > kControlWindow / 2;
+  const Nanos company = burst ? fleet_.largest_round_trip(node) * 2 / kControlWindow : Nanos{};
+  Demand d{Expect::kNotHere, 0, fleet_.largest_round_trip(node) + company + kNoSlack + lies(node, track)};
   d.also = of_peers(node) | of_hints(node, track) | of_the_dead(node, track);
   const auto& peers = options_.links.peers(node);
   if (std::any_of(peers.begin(), peers.end(), [this](NodeIndex peer) { return options_.is_small(peer); }))
