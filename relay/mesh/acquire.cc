@@ -63,6 +63,7 @@ void MeshState::on_acquire(const HostCommand& c) {
   List<&Waiter::of_track>::push_back(waiters, track.waiters, w);
   ++track.pending;
   track.search_deadline = std::max(track.search_deadline, waiter.deadline);
+  track.joined = now;
   // Whoever waits for an announcement waits on; the newcomer wants to hear how things stand.
   if (track.phase == Phase::kRendezvous) track.news = true;
   if (config.rules.deadlines) arm_waiter(w, waiter.deadline);

@@ -24,7 +24,7 @@ constexpr uint32_t kMaxRequests = 8;       // per search, of named candidates an
 constexpr uint8_t kMaxTries = 2;           // attempts with one named candidate before everybody is asked
 constexpr uint8_t kMaxRelays = 3;          // peers asked to ask for us, per search
 constexpr uint8_t kHopLimit = 2;           // how many more nodes a peer may ask for us, one after the other
-constexpr Nanos kRound = core::from_s(1);  // how long a no stands while the search goes on
+constexpr Nanos kRound = core::from_s(1);  // how long a no stands for those who join a search
 constexpr Nanos kShortestAttempt = core::from_ms(15);
 constexpr Nanos kAttemptSlack = core::from_ms(10);
 
@@ -56,7 +56,7 @@ void MeshState::advance(uint32_t t) {
 // A search lasts as long as others join it. What was answered to those who began it may not be so any more.
 void MeshState::forget_old_answers(uint32_t t) {
   Track& track = tracks[t];
-  if (now - track.search_began < kRound) return;
+  if (track.joined - track.search_began < kRound) return;
   track.search_began = now;
   track.redirects = track.relays = 0;
   track.asked = 0;

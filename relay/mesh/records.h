@@ -89,6 +89,7 @@ struct Track {
   uint32_t winner = kNil;  // the ask that was answered OK, to be accepted
   Verdict verdict;
   Nanos search_deadline{};        // the latest of those who wait
+  Nanos joined{};                 // when the youngest of them came
   Nanos search_began{};           // its first round, or the present one: forget_old_answers
   Nanos negative_until{};         // the verdict is remembered until then
   uint32_t negative_version = 0;  // ... if nothing was learned since

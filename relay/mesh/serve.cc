@@ -144,6 +144,7 @@ bool MeshState::pass_on(Link& l, const Acquire& m, uint32_t t) {
   // Who feeds us, or them, has lost its own feed: what we have is of no use, and another way may be.
   if (loops_back(track, l.node)) track.doubted = true;
   track.search_deadline = std::max(track.search_deadline, serves[s].deadline);
+  track.joined = now;
   serves[s].renew_at = now;
   set_serve(s, ServeState::kWaiting);
   mark(t);
