@@ -344,7 +344,9 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   l.made = -1;
   l.active_since = now;
   first_word = std::min(first_word, l.rtt.known() ? std::max(l.rtt.p99(), kShortest) : kLongestRoundTrip);
-  l.heard = now + first_word;
+  // None where the peer spoke until now, and goes on on the old session until it hears of the new one.
+  const bool goes_on = l.alive && peer_incarnation == l.incarnation;
+  l.heard = goes_on ? now : now + first_word;
   l.deaf = false;
   l.heard_by_peer = now + std::max(l.rtt.smoothed(), first_word) * 2;
   l.cores = peer_cores;

@@ -68,6 +68,9 @@ void MeshState::listen(Link& l) {
   for (uint32_t k = 0; k < cores; ++k) {
     const uint32_t slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(l.active);
     const Evidence e = sink->evidence(CoreId{static_cast<uint8_t>(k)}, slot);
+    if (l.old_until.ns != 0) {  // the peer speaks on the session that was replaced until it knows that
+      newest = std::max(newest, sink->evidence(CoreId{static_cast<uint8_t>(k)}, slot ^ 1).heard);
+    }
     if (e.heard <= l.active_since) continue;  // nothing, or of a session that had the slot before
     if (e.sampled > l.sampled) {
       l.rtt.sample(e.rtt_us);
