@@ -257,6 +257,7 @@ struct MeshState {
     core::NodeId node{};
     bool certain = true;  // of NOT_HERE and GONE: we would know
   };
+  static std::optional<Denial> other_epoch(const Acquire& m, uint64_t generation);
   bool loops_back(const Track& track, core::NodeId node) const;
   bool too_far(const Track& track) const;
   void on_acquire_request(Link& l, const Acquire& m);

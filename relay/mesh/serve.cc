@@ -51,20 +51,14 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
   if (t == kNil) return answer_negative(l, m, {Outcome::not_here});
   const Track& track = tracks[t];
   if (const Publication* publication = source_publication(track); publication != nullptr) {
-    if (m.believed_generation != 0 && m.believed_generation != publication->generation) {
-      const bool behind = m.believed_generation < publication->generation;
-      return answer_negative(
-          l, m, {behind ? Outcome::stale_epoch : Outcome::future_epoch, publication->generation});
-    }
+    if (const auto other = other_epoch(m, publication->generation)) return answer_negative(l, m, *other);
     return add_serve(new_serve(l, m, t));
   }
   // Packets would not get there from here: they have no hop left.
   if (too_far(track)) return answer_negative(l, m, denial(t, l, m));
   // Fed by a peer: whoever feeds us, or feeds them, is not to be fed by us.
   if (track.feed_state == FeedState::kEstablished && !wants_replacement(track) && !feeds(track, l.id)) {
-    if (m.believed_generation > track.generation) {
-      return answer_negative(l, m, {Outcome::future_epoch, track.generation});
-    }
+    if (const auto other = other_epoch(m, track.generation)) return answer_negative(l, m, *other);
     if (!loops_back(track, l.node)) return add_serve(new_serve(l, m, t));
     if (m.hop_limit == 0) {
       counters.add(MeshCounter::requests_looped);
@@ -72,6 +66,14 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
     }
   }
   if (m.hop_limit == 0 || !pass_on(l, m, t)) answer_negative(l, m, denial(t, l, m));
+}
+
+// It is asked for with another generation than the one that is here. Not one packet of that may go out:
+// whoever is fed already under this request took another one for good.
+std::optional<MeshState::Denial> MeshState::other_epoch(const Acquire& m, uint64_t generation) {
+  if (m.believed_generation == 0 || m.believed_generation == generation) return std::nullopt;
+  const bool behind = m.believed_generation < generation;
+  return Denial{behind ? Outcome::stale_epoch : Outcome::future_epoch, generation};
 }
 
 // What feeds us has come through that node.
