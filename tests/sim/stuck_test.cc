@@ -99,10 +99,11 @@ TEST(Stuck, MediaComesAnotherWayWhenTheFeedingLinkDies) {
 TEST(Stuck, PausesAndLossEndNoSubscription) {
   StuckTally tally;
   const StuckFigures figures = stuck_false_down(tally);
-  ASSERT_EQ(figures.size(), 4u);
+  ASSERT_EQ(figures.size(), 5u);
   expect_met(figures[1]);
   EXPECT_LE(figures[2].value(), 67'000 * 0.02 * 0.02) << figures[2].name;
-  expect_met(figures[3]);
+  EXPECT_LT(figures[3].value(), figures[0].value()) << "media is as good as heartbeats";
+  expect_met(figures[4]);
   expect_well(tally);
 }
 
