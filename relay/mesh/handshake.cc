@@ -111,12 +111,15 @@ void MeshState::handshake_timer(Link& l) {
   ++l.sends;
   send_message(l, l.configured);
   l.sent_at = now;
-  l.retry_interval = l.retry_interval.ns == 0 ? kFirstRetry : l.retry_interval * 3 / 2;
+  // Whoever was refused asks ever more seldom. What is lost is repeated as on any other link: the peer may have
+  // another reason by now, or none.
   const Nanos longest = l.incompatible ? kLongestBackoff : kLongestRetry;
-  l.retry_interval = std::min(l.retry_interval, longest);
+  const Nanos grown = l.retry_interval.ns == 0 ? kFirstRetry : l.retry_interval * 3 / 2;
+  if (!l.incompatible || l.sends == 1) l.retry_interval = std::min(grown, longest);
+  const Nanos wait = std::min(l.retry_interval, kLongestRetry);
   // Up to a quarter sooner: nodes that started together do not stay in step.
-  const auto quarter = static_cast<uint64_t>(l.retry_interval.ns / 4);
-  l.retry_at = now + l.retry_interval - core::from_ns(static_cast<int64_t>(rng.below(quarter + 1)));
+  const auto quarter = static_cast<uint64_t>(wait.ns / 4);
+  l.retry_at = now + wait - core::from_ns(static_cast<int64_t>(rng.below(quarter + 1)));
   if (!config.rules.retry_links) l.retry_at = core::kNever;
 }
 
