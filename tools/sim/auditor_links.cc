@@ -148,9 +148,7 @@ void LinkAuditor::look(Nanos now) {
     read(i);
   }
   for (NodeIndex i = 0; i < nodes_.size(); ++i) {
-    for (NodeIndex j = 0; j < nodes_.size(); ++j) {
-      if (options_.links.linked(i, j)) judge_pair(i, j, now);
-    }
+    for (const NodeIndex peer : options_.links.peers(i)) judge_pair(i, peer, now);
     if (nodes_[i].mesh != nullptr) notice(i);
   }
 }
@@ -159,9 +157,9 @@ void LinkAuditor::judge_pair(NodeIndex index, NodeIndex peer, Nanos now) {
   const Node& node = nodes_[index];
   const Node& other = nodes_[peer];
   Nanos& well = well_[index * nodes_.size() + peer];
-  const bool whole = network_.cut_since(index, peer) == core::kNever &&
-                     network_.cut_since(peer, index) == core::kNever && !network_.impaired(index, peer) &&
-                     !network_.impaired(peer, index);
+  const bool carries =
+      network_.cut_since(index, peer) == core::kNever && network_.cut_since(peer, index) == core::kNever;
+  const bool whole = carries && !network_.impaired(index, peer) && !network_.impaired(peer, index);
   const bool both =
       on_time(node, now) && on_time(other, now) && node.late_by.ns == 0 && other.late_by.ns == 0;
   if (!whole || !both) {
@@ -173,7 +171,9 @@ void LinkAuditor::judge_pair(NodeIndex index, NodeIndex peer, Nanos now) {
   if (!on_time(node, now)) return;
   const std::string& setting = differs_[index * nodes_.size() + peer];
   if (!setting.empty()) return judge_incompatible(index, peer, setting, now);
-  if (node.states[peer] != LinkState::kUp || feigned(node, now)) return;
+  if (node.states[peer] != LinkState::kUp) return;
+  if (carries && on_time(other, now)) return;  // there is nothing to notice
+  if (feigned(node, now)) return;
   // What the longest-lived packet of the wire may add, and a node that runs late: when it hears, and when it
   // acts.
   Nanos extra = options_.path.jitter + options_.path.reorder_by + node.late_by * 2 + other.late_by;

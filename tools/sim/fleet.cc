@@ -10,6 +10,9 @@ namespace {
 // Incarnations are Unix milliseconds of a node's start (core/ids.h); this is the first one's, 1 January 2024.
 constexpr uint64_t kFirstIncarnation = 1'704'067'200'000;
 
+// So few nodes stay in the second-level cache, and nothing need be fetched ahead.
+constexpr size_t kNodesInCache = 16;
+
 }  // namespace
 
 const char* event_kind_name(EventKind kind) {
@@ -42,7 +45,7 @@ Event Fleet::next() {
   mesh_auditor.look(event.time);
   trace.fold(static_cast<uint64_t>(event.time.ns));
   trace.fold(static_cast<uint64_t>(event.kind) << 48 | uint64_t{event.node} << 32 | event.arg);
-  if (!events.empty()) prefetch(events.next());
+  if (slots_.size() > kNodesInCache) prefetch();
   if (event.kind == EventKind::kDeliver) {
     if (SimNode* node = slots_[event.node].node.get(); node != nullptr) {
       node->deliver(network.arrival(event.arg));
@@ -55,12 +58,20 @@ Event Fleet::next() {
   return event;
 }
 
-void Fleet::prefetch(const Event& soon) const {
-  const bool delivery = soon.kind == EventKind::kDeliver;
-  if (delivery) network.prefetch(soon.arg);
-  if (!delivery && soon.kind != EventKind::kWake && soon.kind != EventKind::kMedia) return;
-  const SimNode* node = slots_[soon.node].node.get();
-  if (node != nullptr) node->prefetch(delivery ? network.session_slot(soon.arg) : 0);
+// What the next event touches, and where that of the one after it is found.
+void Fleet::prefetch() const {
+  const auto runs = [this](const Event* event) -> const SimNode* {
+    if (event == nullptr || event->kind == EventKind::kWorkload || event->kind >= EventKind::kFault)
+      return nullptr;
+    return slots_[event->node].node.get();
+  };
+  const Event* soon = events.peek(0);
+  if (const SimNode* node = runs(soon); node != nullptr) {
+    const bool delivery = soon->kind == EventKind::kDeliver;
+    if (delivery) network.prefetch(soon->arg);
+    node->prefetch(delivery ? network.session_slot(soon->arg) : 0);
+  }
+  if (const SimNode* node = runs(events.peek(1)); node != nullptr) node->prefetch_self();
 }
 
 void Fleet::run_until(Nanos time) {

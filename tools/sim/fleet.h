@@ -86,17 +86,19 @@ class Fleet {
   void collect();
 
  private:
-  struct Slot {
-    relay::NodeConfig config;
-    Build build;
+  struct alignas(core::kCacheLine) Slot {
+    // What each event of the node looks at comes first.
     std::unique_ptr<SimNode> node;  // nullptr: down
-    uint64_t incarnation = 0;
-    Nanos clock{};  // wall clock minus true time
-    Nanos still_from{}, still_until{};
-    Nanos late_by{};               // a slow node's largest delay
-    Nanos busy_until{};            //   and when it can act again
+    Nanos still_until{};
+    Nanos busy_until{};            // when a slow node can act again
+    Nanos late_by{};               //   and its largest delay
     Nanos timers_by{};             // how late its timers may be
     Nanos wake_at = core::kNever;  // of the kWake event that counts
+    Nanos still_from{};
+    Nanos clock{};  // wall clock minus true time
+    uint64_t incarnation = 0;
+    relay::NodeConfig config{};
+    Build build{};
     std::vector<Hint> hints{};
   };
 
@@ -104,7 +106,7 @@ class Fleet {
   void make(NodeIndex node);
   void tell_lateness(NodeIndex node);
   void run(NodeIndex node);
-  void prefetch(const Event& soon) const;
+  void prefetch() const;
   void plan_wake(NodeIndex node);
   void wake(NodeIndex node);
 

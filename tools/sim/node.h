@@ -42,6 +42,8 @@ class SimNode {
   // Something will be delivered soon, on this session, or else the node will run: what that touches comes
   // into the caches while other nodes run. With hundreds of nodes that is most of what an event costs.
   void prefetch(uint32_t session_slot) const;
+  // The same is to be asked for soon: the lines that it follows.
+  void prefetch_self() const;
   // Something lies in the inbox or in a ring that run() would take.
   bool waiting() const { return path_waiting() || driver_.has_input(); }
   void count_drops(Report& report) const;
@@ -73,7 +75,9 @@ class SimNode {
   };
 
   bool settle(Nanos now);
+  void run_mesh(Nanos now);
   bool path_waiting() const;
+  bool mesh_was_told() const;
   void take_packets(uint16_t queue, Nanos now);
   void take_events(uint16_t queue, Nanos now);
   void take_log(Nanos now);
@@ -95,6 +99,8 @@ class SimNode {
   std::unique_ptr<relay::PacketPath> path_;
   std::vector<Queue> queues_;
   Nanos due_{};
+  Nanos mesh_due_{};          // the driver's next deadline: it changes when the driver runs
+  bool commanded_ = false;    // the hosts said something that the driver has not taken
   relay::HostEvent event_{};  // 900 bytes, kept out of the loop's frame
 };
 
