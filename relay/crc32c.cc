@@ -1,6 +1,7 @@
-// Slicing by eight (Kounavis and Berry, "A Systematic Approach to Building High Performance, Software-based,
-// CRC Generators", 2005): table k maps a byte to its effect k bytes later, so eight look-ups advance the
-// register by eight bytes.
+// On x86-64 with SSE 4.2 the CPU's own instruction, eight bytes at a time. Elsewhere slicing by eight
+// (Kounavis and Berry, "A Systematic Approach to Building High Performance, Software-based, CRC Generators",
+// 2005): table k maps a byte to its effect k bytes later, so eight look-ups advance the register by eight
+// bytes.
 #include "relay/crc32c.h"
 
 #include <array>
@@ -34,12 +35,7 @@ constexpr Tables make_tables() {
 
 constexpr Tables kTables = make_tables();
 
-}  // namespace
-
-uint32_t crc32c(std::span<const uint8_t> bytes, uint32_t seed) noexcept {
-  uint32_t crc = ~seed;
-  const uint8_t* at = bytes.data();
-  size_t left = bytes.size();
+uint32_t by_tables(const uint8_t* at, size_t left, uint32_t crc) noexcept {
   for (; left >= 8; left -= 8, at += 8) {
     uint64_t word;
     std::memcpy(&word, at, 8);
@@ -48,7 +44,37 @@ uint32_t crc32c(std::span<const uint8_t> bytes, uint32_t seed) noexcept {
     for (size_t k = 0; k < 8; ++k) crc ^= kTables[7 - k][(word >> (8 * k)) & 0xff];
   }
   for (; left > 0; --left, ++at) crc = (crc >> 8) ^ kTables[0][(crc ^ *at) & 0xff];
-  return ~crc;
+  return crc;
+}
+
+#ifdef __x86_64__
+__attribute__((target("sse4.2"))) uint32_t by_instruction(const uint8_t* at, size_t left,
+                                                          uint32_t crc) noexcept {
+  uint64_t wide = crc;
+  for (; left >= 8; left -= 8, at += 8) {
+    uint64_t word;
+    std::memcpy(&word, at, 8);
+    wide = __builtin_ia32_crc32di(wide, word);
+  }
+  crc = static_cast<uint32_t>(wide);
+  for (; left > 0; --left, ++at) crc = __builtin_ia32_crc32qi(crc, *at);
+  return crc;
+}
+
+const bool kHasInstruction = __builtin_cpu_supports("sse4.2") != 0;
+#endif
+
+}  // namespace
+
+uint32_t crc32c(std::span<const uint8_t> bytes, uint32_t seed) noexcept {
+#ifdef __x86_64__
+  if (kHasInstruction) return ~by_instruction(bytes.data(), bytes.size(), ~seed);
+#endif
+  return crc32c_by_tables(bytes, seed);
+}
+
+uint32_t crc32c_by_tables(std::span<const uint8_t> bytes, uint32_t seed) noexcept {
+  return ~by_tables(bytes.data(), bytes.size(), ~seed);
 }
 
 }  // namespace trunkline::relay
