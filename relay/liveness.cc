@@ -95,24 +95,25 @@ void Liveness::send_due(Nanos now) noexcept {
   for (uint32_t link = 0; link < due_.size(); ++link) {
     sessions_.prefetch_link(static_cast<LinkId>(link + kAhead));
     lanes_.prefetch(static_cast<LinkId>(link + kAhead));
-    if (due_[link] <= now + default_interval_ / kEarly) due_[link] = beat(static_cast<LinkId>(link), now);
+    if (due_[link] <= now) due_[link] = beat(static_cast<LinkId>(link), now);
     heartbeats_at_ = std::min(heartbeats_at_, due_[link]);
   }
 }
 
-// Sends what is due on one link, or nearly; returns when the next is. kNever: it has no session to send with.
+// Sends what is due on one link; returns when the next is. kNever: it has no session to send with.
 Nanos Liveness::beat(LinkId link, Nanos now) noexcept {
   Session* session = sessions_.active(link);
   if (session == nullptr) return core::kNever;
+  if (first_beat_.ns == 0) first_beat_ = now;
   const Nanos interval = intervals_[link].ns > 0 ? intervals_[link] : default_interval_;
   Nanos earliest = core::kNever;
   for (uint8_t remote = 0; remote < session->peer_cores; ++remote) {
     Lane& l = lane(link, remote);
     const bool in_use = l.uses > 0 || (core_.value == 0 && remote == 0);
     if (!in_use) continue;
-    if (now >= l.next - interval / kEarly) {
+    if (now >= l.next) {
       send(link, remote, *session, now);
-      l.next = now + interval;
+      l.next = beat_after(now, interval);
     }
     earliest = std::min(earliest, l.next);
   }

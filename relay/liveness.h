@@ -3,9 +3,9 @@
 // A heartbeat is one record, on each lane in use of each link that has an active session: lane 0 -> core 0
 // always, others while outputs use them. It carries our clock, an echo of the newest one heard on that lane,
 // and how long ago anything authentic was heard, so either end learns the round trip and that it is being
-// heard. It shares a datagram with whatever else goes out in the same run of the loop. Those that are nearly
-// due (a fifth of their interval) go with one that is: the links of a node fall into step by themselves, and
-// it wakes a few times per interval instead of once per peer.
+// heard. It shares a datagram with whatever else goes out in the same run of the loop. But for the first one
+// of a session, the beats of all links fall on one grid, counted from the first of all: a node wakes once per
+// interval, however many peers it has, and no two nodes have the same grid.
 //
 // What was heard is written on a board, where the mesh thread looks before it calls a peer silent
 // (relay/evidence_board.h): that all is well wakes nobody. It is told, by an event, what it must act on: the
@@ -63,13 +63,16 @@ class Liveness {
   void send_due(Nanos now) noexcept;
   void report_due(Nanos now) noexcept;
   Nanos next_due() const noexcept { return std::min(heartbeats_at_, reports_at_); }
+  // The next beat of this interval after `now`; other things that recur are best done then, too.
+  Nanos beat_after(Nanos now, Nanos interval) const noexcept {
+    return first_beat_ + interval * ((now - first_beat_).ns / interval.ns + 1);
+  }
 
  private:
   struct Lane {
     Nanos next;     // heartbeat
     uint32_t uses;  // outputs
   };
-  static constexpr int64_t kEarly = 5;  // a beat may come this part of its interval early
   Lane& lane(LinkId link, uint8_t remote) noexcept { return lanes_of_[remote * due_.size() + link]; }
   Nanos beat(LinkId link, Nanos now) noexcept;
   static Nanos report_at(const Session& session) noexcept {
@@ -92,6 +95,7 @@ class Liveness {
   LazyArray<Lane> lanes_of_;     // by peer core, then link: those in use lie side by side
   LazyArray<uint32_t> reports_;  // slots with evidence that is not on the board, or not yet told
   uint32_t report_count_ = 0;
+  Nanos first_beat_{};
   Nanos heartbeats_at_ = core::kNever;
   Nanos reports_at_ = core::kNever;
 };

@@ -96,7 +96,7 @@ bool PacketPath::apply(const CoreCommand& command) noexcept {
 bool PacketPath::open_flow(const FlowOpen& open) noexcept {
   close_flow(open.flow);
   if (!flows_.open(open)) return false;
-  flow_check_at_ = std::min(flow_check_at_, now_ + kFlowCheckInterval);
+  flow_check_at_ = std::min(flow_check_at_, liveness_.beat_after(now_, kFlowCheckInterval));
   return true;
 }
 
@@ -214,10 +214,10 @@ void PacketPath::report_too_big(FlowId id, uint32_t size, uint32_t size_max) noe
 // ---- what no packet tells
 
 // A slice of the flows each kFlowCheckInterval, a quarter of them or 1024, so that each is seen within 200
-// ms.
+// ms. In step with heartbeats: one waking for both.
 void PacketPath::look_after_flows() noexcept {
   if (now_ < flow_check_at_) return;
-  flow_check_at_ = now_ + kFlowCheckInterval;
+  flow_check_at_ = liveness_.beat_after(now_, kFlowCheckInterval);
   const FlowId end = flows_.high_water();
   const uint32_t slice = std::min(end, std::max(1024u, end / 4 + 1));
   for (uint32_t i = 0; i < slice; ++i) {

@@ -54,18 +54,36 @@ TEST(PacketPathLinks, BeatsAtThePaceItIsToldOnLanesThatAreInUse) {
     }
   };
   second();
-  EXPECT_EQ(lane0, 20u);
+  EXPECT_EQ(lane0, 1 + 20u) << "at once, and then on the grid";
   EXPECT_EQ(lane1, 0u) << "nothing goes to its core 1";
   h.upstream_flow(1, 5);
   h.output(1, H::to_link(0, 9, 1));
   second();
   EXPECT_EQ(lane0, 20u);
-  EXPECT_EQ(lane1, 20u);
+  EXPECT_EQ(lane1, 1 + 20u);
   h.output(1, H::to_link(0, 9, 1), false);
   pace(h, 0, core::from_ms(10));
   second();
-  EXPECT_EQ(lane0, 100u);
+  EXPECT_EQ(lane0, 1 + 100u);
   EXPECT_EQ(lane1, 0u);
+}
+
+TEST(PacketPathLinks, WakesOncePerIntervalHoweverManyPeersItHas) {
+  H h;
+  for (const LinkId link : {LinkId{0}, LinkId{1}, LinkId{2}}) {
+    h.link_up(link, 1);
+    pace(h, link, core::from_ms(50));
+    h.run(core::from_ms(17));  // their sessions begin at any time
+  }
+  uint32_t wakes = 0, sent = 0;
+  for (int ms = 0; ms < 1000; ++ms) {
+    h.port.sent.clear();
+    h.run(core::from_ms(1));
+    wakes += h.port.sent.empty() ? 0 : 1;
+    sent += static_cast<uint32_t>(h.port.sent.size());
+  }
+  EXPECT_EQ(wakes, 20u);
+  EXPECT_EQ(sent, 3 * 20u);
 }
 
 TEST(PacketPathLinks, NextDueIsTheNextHeartbeatOfAQuietLink) {

@@ -5,8 +5,8 @@
 // the order total.
 //
 // Nearly all events are for the next 200 ms, and lie in a calendar (Brown, Calendar Queues, 1988): a list for
-// each of the next 8192 slots of 33 us, and a bit that says that it is not empty. A slot is sorted when its
-// time has come; it holds a third of an event in a small mesh and ten in one of 300 nodes. The few events
+// each of the next 2048 slots of 131 us, and a bit that says that it is not empty. A slot is sorted when its
+// time has come; it holds one event in a small mesh and forty in one of 300 nodes. The few events
 // that are further off (faults, phases, what hosts will do) wait in a heap.
 //
 // One thread. Push and pop cost about 10 ns each, however many events are pending. Memory grows with the
@@ -93,8 +93,8 @@ class EventQueue {
   core::Nanos now() const { return now_; }
 
  private:
-  static constexpr uint32_t kSlotBits = 15;   // nanoseconds: 33 us
-  static constexpr int64_t kSlots = 1 << 13;  // 268 ms: the longest way and the longest timer of a link
+  static constexpr uint32_t kSlotBits = 17;   // nanoseconds: 131 us
+  static constexpr int64_t kSlots = 1 << 11;  // 268 ms: the longest way and the longest timer of a link
   static constexpr uint32_t kNone = UINT32_MAX;
   struct Listed {
     Event event;
