@@ -124,16 +124,28 @@ void MeshState::ok_again(uint32_t a, const Answer& m) {
   Track& track = tracks[asked.track];
   const bool ok = m.outcome == Outcome::ok;
   const Outcome refused = ok ? refused_path(m) : Outcome::ok;
-  if (!ok || refused != Outcome::ok || m.generation != asked.generation) {
+  const bool same = ok && m.generation == asked.generation;
+  // A way that became too long carries nothing, and may be short again in a moment: whoever has the track
+  // keeps it while another way is sought, as long as the next node's path has room for this
+  // one.
+  const bool too_long = same && refused == Outcome::not_here;
+  const bool kept = too_long && a == track.feed && track.feed_state == FeedState::kEstablished &&
+                    m.nodes().size() + 1 < kMaxPath;
+  if (!same || (refused != Outcome::ok && !kept)) {
     if (!ok) unlink_ask(a);  // it does not know of us: nothing to release
     const bool looped = refused == Outcome::loop;
     if (looped) counters.add(MeshCounter::feeds_looped);
+    if (too_long) return over(a, Outcome::stalled, {});
     const bool is_gone = ok || m.outcome == Outcome::not_here || m.outcome == Outcome::stale_epoch;
     return over(a, looped ? Outcome::loop : is_gone ? Outcome::gone : m.outcome, m.node);
   }
   const bool relabelled = m.feedback_label != asked.feedback_label || m.core != asked.feedback_core;
   take_details(asked, m);
-  if (a == track.feed) feed_changed(asked.track, relabelled);
+  if (a != track.feed) return;
+  feed_changed(asked.track, relabelled);
+  if (!kept) return;
+  track.idle_while_flowing = true;
+  track.replace_at = now;
 }
 
 // What answered OK does so no longer.

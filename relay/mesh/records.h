@@ -102,7 +102,7 @@ struct Track {
   uint32_t feed = kNil;                       // the ask that feeds us
   bool feed_over = false;                     // ... and has been ended since, for the reason in `ended`
   bool media = false;                         // it arrives
-  bool idle_while_flowing = false;            // it should and does not
+  bool idle_while_flowing = false;            // it should and does not, or cannot: its way is too long
   bool doubted = false;                       // who it comes through asks where else it is
   uint32_t fed_waiters = 0;                   // waiters with an output on `flow`
   uint32_t fed_serves = 0;                    // peers with one

@@ -273,6 +273,7 @@ void MeshAuditor::judge_switches(Nanos now) {
       const auto is = std::find_if(feeds.begin(), feeds.end(),
                                    [&](const Relations::Feed& f) { return f.track == was.track; });
       if (is == feeds.end() || is->from == was.from || is->generation > was.generation) continue;
+      if (was.path.size() > relay::kPublishedTtl) continue;  // no packet comes that far
       const auto from = static_cast<NodeIndex>(was.from.value - 1);
       if (from >= nodes_.size() || nodes_[from].mesh == nullptr) continue;
       const auto& serves = relations_[from].serves;

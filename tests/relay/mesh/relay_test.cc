@@ -88,6 +88,31 @@ TEST_F(RelayTest, AWayThatIsLongerThanAPacketsIsRefusedAndNotStalled) {
   expect_no_leak();
 }
 
+// The way of what one has may become longer while others look for a new source. Its publisher is there as
+// before: nobody is told anything, and the short way is found.
+TEST_F(RelayTest, AWayThatBecomesTooLongIsReplacedAndNobodyHearsOfIt) {
+  chain(6);
+  mesh_.both_ways(0, 3, {from_ms(5), 0, false});
+  mesh_.both_ways(5, 1, {from_ms(5), 0, false});
+  mesh_.run_for(from_s(4));
+  flowing(0, 1, a_);
+  for (const uint32_t i : {3u, 4u, 5u, 1u, 2u}) {
+    mesh_.acquire(i, 7, a_);
+    stream(0, from_ms(200));
+    ASSERT_EQ(mesh_.only(i, 7).outcome, Outcome::ok) << i;
+  }
+  ASSERT_EQ(mesh_.only(5, 7).node.value, 5u) << "from the publisher through the fourth and the fifth";
+  ASSERT_EQ(mesh_.only(2, 7).node.value, 2u) << "through the second";
+  mesh_.both_ways(0, 3,
+                  {from_ms(5), 0, true});  // the fourth is fed by the third then: four links to the fifth
+  stream(0, from_ms(600));
+  const uint64_t before = mesh_.node(5).packets[7];
+  stream(0, from_ms(200));
+  EXPECT_EQ(mesh_.node(5).packets[7] - before, 20u) << "over the second";
+  for (const uint32_t i : {1u, 2u, 3u, 4u, 5u}) EXPECT_EQ(mesh_.only(i, 7).outcome, Outcome::ok) << i;
+  EXPECT_EQ(counter(5, MeshCounter::feeds_replaced), 1u);
+}
+
 TEST_F(RelayTest, WhoCarriesATrackServesItInOneRoundTripAndAsksNobody) {
   chain(3);
   flowing(2, 1, a_);
