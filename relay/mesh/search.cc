@@ -68,6 +68,7 @@ bool MeshState::wants_replacement(const Track& track) const {
 }
 
 bool MeshState::wants_search(const Track& track) const {
+  if (source_publication(track) != nullptr) return false;  // nobody else has anything better
   const bool waited_for = track.pending > 0 || track.waiting_serves > 0;
   if (track.feed_state == FeedState::kNone) return waited_for;
   // Behind a feed: now for those who cannot use it as it is, now and then for those who have it.
