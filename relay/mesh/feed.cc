@@ -131,10 +131,8 @@ void MeshState::media_started(uint32_t t) {
   track.idle_while_flowing = track.doubted = false;
   track.watch_until = Nanos{};
   if (Link& l = links[asks[track.feed].link]; l.health.media_came()) returned(l);
-  if (track.feed_state == FeedState::kWatching) {
-    track.feed_state = FeedState::kEstablished;
-    track.settle_left = track.waiters.size;
-  }
+  if (track.feed_state == FeedState::kWatching) track.feed_state = FeedState::kEstablished;
+  if (track.pending > 0) track.settle_left = track.waiters.size;
   tell_serves(t);
   mark(t);
 }

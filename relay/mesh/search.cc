@@ -72,8 +72,7 @@ bool MeshState::wants_search(const Track& track) const {
   const bool waited_for = track.pending > 0 || track.waiting_serves > 0;
   if (track.feed_state == FeedState::kNone) return waited_for;
   // Behind a feed: now for those who cannot use it as it is, now and then for those who have it.
-  const bool at_once = waited_for && (suspect(track) || track.doubted);
-  return wants_replacement(track) && (now >= track.replace_at || at_once);
+  return wants_replacement(track) && (waited_for || now >= track.replace_at);
 }
 
 void MeshState::visit(uint32_t t) {

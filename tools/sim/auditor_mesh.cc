@@ -245,14 +245,20 @@ void MeshAuditor::judge_limits(NodeIndex index, Nanos now) {
   most("labels", u.labels, l.max_flows_per_core * node.config->data_cores);
 }
 
-// Whether each link over which the feed came has been well since then. What a node upstream has lost those
-// behind it learn from it, and need not wait for it to find something else.
+// Whether each link over which the feed came has been well since then, and each node on the way has had it
+// from the same peer. What a node upstream has lost those behind it learn from it, and need not wait for it
+// to find something else; perhaps they find it for both.
 bool MeshAuditor::way_is_well(NodeIndex node, const Relations::Feed& feed, Nanos since) const {
   const Relations::Feed* at = &feed;
   for (size_t hop = 0; hop < nodes_.size(); ++hop) {
     const auto from = static_cast<NodeIndex>(at->from.value - 1);
     const Nanos well = links_.well_since(node, from);
     if (well == core::kNever || well > since) return false;
+    if (std::any_of(switches_.begin(), switches_.end(), [&](const Switch& s) {
+          return s.node == from && s.track == feed.track && s.when > since;
+        })) {
+      return false;
+    }
     const auto& feeds = before_[from].feeds;
     const auto next = std::find_if(feeds.begin(), feeds.end(),
                                    [&](const Relations::Feed& f) { return f.track == feed.track; });
@@ -266,6 +272,7 @@ bool MeshAuditor::way_is_well(NodeIndex node, const Relations::Feed& feed, Nanos
 // S9: a feed changes hands only for a reason that the wire or the owner gave.
 void MeshAuditor::judge_switches(Nanos now) {
   constexpr Nanos kLong = core::from_s(1);  // what went wrong earlier has had its effect
+  std::erase_if(switches_, [&](const Switch& s) { return s.when + kLong < now; });
   for (NodeIndex i = 0; i < nodes_.size(); ++i) {
     for (const Relations::Feed& was : before_[i].feeds) {
       if (!was.established) continue;
@@ -273,6 +280,7 @@ void MeshAuditor::judge_switches(Nanos now) {
       const auto is = std::find_if(feeds.begin(), feeds.end(),
                                    [&](const Relations::Feed& f) { return f.track == was.track; });
       if (is == feeds.end() || is->from == was.from || is->generation > was.generation) continue;
+      switches_.push_back({i, was.track, now});
       if (was.path.size() > relay::kPublishedTtl) continue;  // no packet comes that far
       const auto from = static_cast<NodeIndex>(was.from.value - 1);
       if (from >= nodes_.size() || nodes_[from].mesh == nullptr) continue;

@@ -122,6 +122,12 @@ class MeshAuditor final : public Evidence {
   Report& report_;
   std::vector<Node> nodes_;
   std::vector<Relations> relations_, before_;
+  struct Switch {
+    NodeIndex node;
+    core::TrackId track;
+    Nanos when;
+  };
+  std::vector<Switch> switches_;  // feeds that changed hands, of the last second
   LinkAuditor links_;
   Nanos circle_since_ = core::kNever;
   Nanos next_look_{};  // kNever: the mesh is too large
