@@ -209,7 +209,9 @@ struct Frame {
 
   FrameKind kind = FrameKind::kControl;
   LinkId link = 0;
-  uint32_t slot = 0;  // received control: the session it came on
+  // Control: the session it came on, or goes out on, by its receive index at core 0 (or the core it came to).
+  // A session may have been replaced while the frame lay in the ring, and its slot have another holder.
+  uint32_t session_index = 0;
   UdpAddress address{};
   uint16_t length = 0;
   std::array<uint8_t, kMaxFrameBytes> bytes;

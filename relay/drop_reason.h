@@ -48,7 +48,7 @@ namespace trunkline::relay {
   X(no_buffer,          "no transmit buffer free for this class")                                                    \
   X(tx_full,            "port did not take the datagram")                                                            \
   X(rest_of_frame,      "belongs to a frame of which a packet was already dropped")                                  \
-  X(link_gone,          "the link this output used has no session (any more)")
+  X(link_gone,          "the link has no session (any more), or another than this was for")
 // clang-format on
 
 enum class DropReason : uint32_t {

@@ -279,7 +279,7 @@ void MeshDriver::send(const Frame& header, std::span<const uint8_t> bytes) {
   TL_CHECK(!slot.empty());
   slot[0].kind = header.kind;
   slot[0].link = header.link;
-  slot[0].slot = 0;
+  slot[0].session_index = header.session_index;
   slot[0].address = header.address;
   slot[0].length = static_cast<uint16_t>(bytes.size());
   std::memcpy(slot[0].bytes.data(), bytes.data(), bytes.size());
@@ -287,10 +287,11 @@ void MeshDriver::send(const Frame& header, std::span<const uint8_t> bytes) {
   touched_.cores |= 1u;
 }
 
-void MeshDriver::control(LinkId link, std::span<const uint8_t> bytes) {
+void MeshDriver::control(LinkId link, uint32_t session_index, std::span<const uint8_t> bytes) {
   Frame header;
   header.kind = FrameKind::kControl;
   header.link = link;
+  header.session_index = session_index;
   send(header, bytes);
 }
 

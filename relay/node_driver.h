@@ -93,7 +93,7 @@ class MeshDriver final : private MeshSink {
     return rings_.cores[core.value]->evidence.read(slot);
   }
   void command(CoreId core, const CoreCommand& command) override;
-  void control(LinkId link, std::span<const uint8_t> bytes) override;
+  void control(LinkId link, uint32_t session_index, std::span<const uint8_t> bytes) override;
   void handshake(const UdpAddress& to, std::span<const uint8_t> datagram) override;
   void event(const HostEvent& event) override;
   void log(LogLevel level, std::string_view text) override;

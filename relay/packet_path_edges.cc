@@ -18,7 +18,8 @@ uint32_t PacketPath::take_frames() noexcept {
       send_handshake(frame);
       continue;
     }
-    if (sessions_.active(frame.link) == nullptr) {
+    const Session* session = sessions_.active(frame.link);
+    if (session == nullptr || session->receive_index != frame.session_index) {
       accounting_.drop(DropReason::link_gone);
       continue;
     }
@@ -165,7 +166,7 @@ void PacketPath::take_link_record(Session& session, uint8_t lane, const RecordHe
       Frame& frame = slot[0];
       frame.kind = FrameKind::kControl;
       frame.link = session.link;
-      frame.slot = session.slot;
+      frame.session_index = session.receive_index;
       frame.length = header.length;
       std::memcpy(frame.bytes.data(), payload, header.length);
       rings_.frames_out.commit(1);

@@ -111,8 +111,8 @@ void MeshState::handshake_timer(Link& l) {
   ++l.sends;
   send_message(l, l.configured);
   l.sent_at = now;
-  // Whoever was refused asks ever more seldom. What is lost is repeated as on any other link: the peer may have
-  // another reason by now, or none.
+  // Whoever was refused asks ever more seldom. What is lost is repeated as on any other link: the peer may
+  // have another reason by now, or none.
   const Nanos longest = l.incompatible ? kLongestBackoff : kLongestRetry;
   const Nanos grown = l.retry_interval.ns == 0 ? kFirstRetry : l.retry_interval * 3 / 2;
   if (!l.incompatible || l.sends == 1) l.retry_interval = std::min(grown, longest);

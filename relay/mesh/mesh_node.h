@@ -205,8 +205,9 @@ class MeshSink {
     return {};
   }
   virtual void command(CoreId core, const CoreCommand& command) = 0;
-  // A frame for data core 0's transmit side. `bytes` is valid during the call.
-  virtual void control(LinkId link, std::span<const uint8_t> bytes) = 0;
+  // A frame for data core 0's transmit side, to go out on the session with this receive index or not at all:
+  // its numbers are of that session's stream. `bytes` is valid during the call.
+  virtual void control(LinkId link, uint32_t session_index, std::span<const uint8_t> bytes) = 0;
   virtual void handshake(const UdpAddress& to, std::span<const uint8_t> datagram) = 0;
   virtual void event(const HostEvent& event) = 0;
   virtual void log(LogLevel level, std::string_view text) = 0;

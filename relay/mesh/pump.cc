@@ -25,8 +25,9 @@ constexpr Nanos kBudgetMargin = core::from_ms(2);  // for the answer to be dealt
 
 void MeshState::on_control(const Frame& frame) {
   counters.add(MeshCounter::control_received);
-  const uint32_t slot = frame.slot;
-  if (slot / 2 >= links.size() || frame.length > kMaxFrameBytes) {
+  const uint32_t slot = SessionIndex::slot(frame.session_index);
+  const uint8_t core = SessionIndex::core(frame.session_index);
+  if (slot / 2 >= links.size() || core >= cores || frame.length > kMaxFrameBytes) {
     counters.add(MeshCounter::control_rejected);
     return;
   }
@@ -34,7 +35,7 @@ void MeshState::on_control(const Frame& frame) {
   const auto parity = static_cast<int8_t>(slot & 1);
   // A session that is not proven yet is proven by its confirm or by evidence, which says when it was heard; a
   // frame does not, and may be of the slot's last holder. The peer repeats it.
-  if (parity != l.active) return;
+  if (parity != l.active || l.sessions[slot & 1].receive_index[core] != frame.session_index) return;
   const auto deliver = [this, &l](std::span<const uint8_t> bytes) { on_messages(l, bytes); };
   switch (l.stream.receive(now, std::span(frame.bytes).first(frame.length), deliver)) {
     case ControlStream::Received::kAccepted:
@@ -131,7 +132,7 @@ void MeshState::pump(Link& l) {
   l.flushed_at = now;
   const auto emit = [this, &l](std::span<const uint8_t> bytes) {
     outputs_left -= outputs_left > 0 ? 1 : 0;
-    sink->control(l.id, bytes);
+    sink->control(l.id, l.sessions[static_cast<size_t>(l.active)].receive_index[0], bytes);
   };
   const ControlStream::Flushed flushed =
       l.stream.flush(now, std::max(l.rtt.smoothed() * 2, ControlStream::kMinTimeout), emit, outputs_left);

@@ -160,7 +160,7 @@ TEST(JsonWriter, EscapesAndSeparates) {
 class LogSink final : public MeshSink {
  public:
   void command(CoreId, const CoreCommand&) override {}
-  void control(LinkId, std::span<const uint8_t>) override {}
+  void control(LinkId, uint32_t, std::span<const uint8_t>) override {}
   void handshake(const UdpAddress&, std::span<const uint8_t>) override {}
   void event(const HostEvent&) override {}
   void log(LogLevel, std::string_view text) override { lines.emplace_back(text); }

@@ -270,6 +270,16 @@ TEST(PacketPathLinks, ARekeyLosesNothingInEitherDirection) {
   bool ok = false;
   EXPECT_EQ(fresh.open(h.port.sent[0].bytes, ok).size(), 2u) << "media, and the first heartbeat";
   EXPECT_TRUE(ok);
+  // Control that was written for the former session's stream must not go out on this one.
+  h.port.sent.clear();
+  relay::Frame frame;
+  frame.link = old_session.install.link;
+  frame.session_index = old_session.install.receive_index;
+  frame.length = 20;
+  h.rings.frames_in.try_push(frame);
+  h.run();
+  EXPECT_TRUE(h.port.sent.empty());
+  EXPECT_EQ(h.drops(DropReason::link_gone), 1u);
   session(h, relay::CoreCommandKind::kSessionRemove, old_session.install);
   h.arrive(old_session, {record(media(h.label(1)), rtp({.sequence = 5}))});
   h.run();
@@ -281,6 +291,7 @@ TEST(PacketPathLinks, CarriesControlAndHandshakesBothWays) {
   Peer& peer = h.link_up(0);
   relay::Frame frame;
   frame.link = 0;
+  frame.session_index = peer.install.receive_index;
   frame.length = 3;
   std::copy_n("abc", 3, frame.bytes.begin());
   h.rings.frames_in.try_push(frame);
@@ -309,7 +320,7 @@ TEST(PacketPathLinks, CarriesControlAndHandshakesBothWays) {
     ASSERT_TRUE(h.rings.frames_out.try_pop(got));
   }
   EXPECT_EQ(got.kind, relay::FrameKind::kControl);
-  EXPECT_EQ(got.slot, 0u);
+  EXPECT_EQ(got.session_index, peer.install.receive_index);
   EXPECT_EQ(got.length, 2u);
 }
 

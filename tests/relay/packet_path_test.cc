@@ -268,6 +268,7 @@ TEST(PacketPath, HoldsAudioForCompanyOnlyWhenToldAndOnlyThatLong) {
   h.run();
   relay::Frame frame;
   frame.link = 1;
+  frame.session_index = h.peers[1]->install.receive_index;
   frame.length = 20;
   h.rings.frames_in.try_push(frame);
   h.run();
@@ -289,6 +290,7 @@ TEST(PacketPath, ARefusingPortLosesTheLeastImportantRunsAndVideoFlowsAskForAKeyf
   }
   relay::Frame frame;
   frame.link = 1;
+  frame.session_index = h.peers[1]->install.receive_index;
   frame.length = 20;
   h.run();
   h.port.sent.clear();
@@ -334,6 +336,7 @@ TEST(PacketPath, LeavesTheLastBuffersToMoreImportantClasses) {
     EXPECT_EQ(h.drops(DropReason::no_buffer), 40 - row.buffers);
     relay::Frame frame;
     frame.link = 1;
+    frame.session_index = h.peers[1]->install.receive_index;
     frame.length = 20;
     h.rings.frames_in.try_push(frame);
     h.run();

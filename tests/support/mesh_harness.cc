@@ -102,10 +102,12 @@ void MeshHarness::on_handshake(Node& node, const UdpAddress& to, std::span<const
   post(node, node_at(to), e);
 }
 
-void MeshHarness::on_control(Node& node, LinkId link, std::span<const uint8_t> bytes) {
+void MeshHarness::on_control(Node& node, LinkId link, uint32_t session_index,
+                             std::span<const uint8_t> bytes) {
   const auto active = node.active.find(link);
   if (active == node.active.end()) return;
   const Session& session = node.sessions[active->second];
+  EXPECT_EQ(session.receive_index, session_index);
   Event e{};
   e.what = What::kControl;
   e.session_index = session.peer_index;
@@ -309,7 +311,7 @@ void MeshHarness::happen(const Event& e) {
     Frame f;
     f.kind = FrameKind::kControl;
     f.link = session->link;
-    f.slot = slot;
+    f.session_index = session->receive_index;
     f.length = static_cast<uint16_t>(e.bytes->size());
     std::copy(e.bytes->begin(), e.bytes->end(), f.bytes.begin());
     evidence(node, slot, *session, nullptr);

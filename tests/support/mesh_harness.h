@@ -78,8 +78,8 @@ class MeshHarness {
     void command(CoreId core, const CoreCommand& c) override {
       ++outputs, harness->on_command(*node, core, c);
     }
-    void control(LinkId link, std::span<const uint8_t> bytes) override {
-      ++outputs, harness->on_control(*node, link, bytes);
+    void control(LinkId link, uint32_t session_index, std::span<const uint8_t> bytes) override {
+      ++outputs, harness->on_control(*node, link, session_index, bytes);
     }
     void handshake(const UdpAddress& to, std::span<const uint8_t> datagram) override {
       ++outputs, harness->on_handshake(*node, to, datagram);
@@ -298,7 +298,7 @@ class MeshHarness {
   // ---- from a node
   void post(Node& from, uint32_t to, Event e);
   void on_handshake(Node& node, const UdpAddress& to, std::span<const uint8_t> datagram);
-  void on_control(Node& node, LinkId link, std::span<const uint8_t> bytes);
+  void on_control(Node& node, LinkId link, uint32_t session_index, std::span<const uint8_t> bytes);
   void on_event(Node& node, const HostEvent& e);
   void on_command(Node& node, CoreId core, const CoreCommand& c);
 

@@ -124,7 +124,9 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
   const bool burst = options_.tracks * 2 > kControlWindow / 2;
   const Nanos company = burst ? fleet_.largest_round_trip(node) * 2 / kControlWindow : Nanos{};
   Demand d{Expect::kNotHere, 0, fleet_.largest_round_trip(node) + company + kNoSlack + lies(node, track)};
-  d.also = of_peers(node) | of_hints(node, track) | of_the_dead(node, track);
+  const uint64_t dead = of_the_dead(node, track);
+  d.also = of_peers(node) | of_hints(node, track) | dead;
+  if ((dead & any_of({Outcome::stalled})) != 0) d.within = {};  // a feed of theirs that stands is tried first
   const auto& peers = options_.links.peers(node);
   if (std::any_of(peers.begin(), peers.end(), [this](NodeIndex peer) { return options_.is_small(peer); }))
     d.within = {};
