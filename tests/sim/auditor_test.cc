@@ -309,6 +309,20 @@ const Case kCases[] = {
        s.say(1, s.ended(s.acquire, Outcome::link_down), at_ms(1'200));
      },
      nullptr},
+    {"an end that is blamed on wires that nobody sees",
+     [](Stage& s) {
+       s.auditor.wires_are_unknown();
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+       s.say(1, s.ended(s.acquire, Outcome::stalled), at_ms(1'200));
+     },
+     nullptr},
+    {"an end that is blamed on a publisher who is there, whatever the wires are like",
+     [](Stage& s) {
+       s.auditor.wires_are_unknown();
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+       s.say(1, s.ended(s.acquire, Outcome::gone), at_ms(1'200));
+     },
+     "as well as ever"},
     {"packets that stop while all is well",
      [](Stage& s) {
        s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));

@@ -111,7 +111,9 @@ bool Auditor::source_is_well(const Acquisition& a) const {
 }
 
 void Auditor::judge_end(const Acquisition& a, const HostEvent& event, Nanos now) {
-  if (!source_is_well(a)) return;
+  const bool of_the_way =
+      event.outcome == relay::Outcome::stalled || event.outcome == relay::Outcome::link_down;
+  if ((of_the_way && !wires_known_) || !source_is_well(a)) return;
   violate(now, "S10: " + name(a, event.handle) + " ended " + relay::outcome_name(event.outcome) +
                    ", and its publisher, the nodes and the wires are as well as ever");
 }

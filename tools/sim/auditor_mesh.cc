@@ -170,7 +170,7 @@ MeshAuditor::MeshAuditor(const Options& options, Auditor& auditor, const Network
       before_(nodes_.size()),
       links_(options, nodes_.size() <= kMostNodes ? nodes_.size() : 0, auditor, network, report),
       next_look_(nodes_.size() <= kMostNodes ? Nanos{} : core::kNever) {
-  if (nodes_.size() <= kMostNodes) auditor.use(*this);
+  nodes_.size() <= kMostNodes ? auditor.use(*this) : auditor.wires_are_unknown();
 }
 
 void MeshAuditor::started(NodeIndex node, const relay::MeshNode& mesh, const relay::PacketPath& path,
