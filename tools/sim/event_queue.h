@@ -145,7 +145,7 @@ class EventQueue {
     for (uint32_t i = 0; i <= kWords; ++i) {
       const uint32_t at = (begin / 64 + i) % kWords;
       if (word != 0) {
-        const int64_t found = at * 64 + std::countr_zero(word);
+        const int64_t found = int64_t{at} * 64 + std::countr_zero(word);
         return slot_now_ + 1 + (found - begin + kSlots) % kSlots;
       }
       word = full_[(at + 1) % kWords];
