@@ -101,7 +101,7 @@ void MeshState::handshake_timer(Link& l) {
     l.made = -1;
     l.step = HandshakeStep::kIdle;
   }
-  if (l.alive && !l.incompatible && !stalled(l)) {
+  if (l.alive && !l.incompatible && !wants_new_stream(l)) {
     if (l.step == HandshakeStep::kAwaitMsg2) l.step = HandshakeStep::kIdle;  // it came back by itself
     l.retry_interval = Nanos{0};
     l.retry_at = core::kNever;
@@ -362,6 +362,7 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   l.next_ask = l.asks.first;
   l.next_change = changes.first;
   l.snapshot_due = true;
+  l.untold = false;
   l.busy_count = 0;
   if (peer_incarnation != l.incarnation) {
     if (l.incarnation != 0) {

@@ -130,6 +130,7 @@ struct alignas(core::kCacheLine) Link {
   ListHead locations;           // what it announced, oldest view first
   ListHead hints;               // locations that name it without its word
   uint32_t next_change = kNil;  // the first publication it has not been told of
+  bool untold = false;          // the end of a track was forgotten before the peer was told
   bool snapshot_due = false;    // SnapshotEnd is to be sent
   uint8_t busy_count = 0;
   uint32_t news_from = kNil;  // asks from here on are to be looked at again: the link's state changed

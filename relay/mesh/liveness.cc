@@ -184,9 +184,11 @@ Nanos MeshState::other_deadline(const Link& l) const {
   Nanos earliest = l.retry_at;
   if (l.old_until.ns != 0) earliest = std::min(earliest, l.old_until);
   if (!l.alive && l.active >= 0) earliest = std::min(earliest, l.heard + lease());
-  if (l.alive && config.rules.retry_links && l.retry_at == core::kNever &&
-      l.stream.stalled_since() != core::kNever) {
-    earliest = std::min(earliest, l.stream.stalled_since() + kStalled);
+  if (l.alive && config.rules.retry_links && l.retry_at == core::kNever) {
+    if (l.untold) earliest = Nanos{};
+    if (l.stream.stalled_since() != core::kNever) {
+      earliest = std::min(earliest, l.stream.stalled_since() + kStalled);
+    }
   }
   return earliest;
 }
@@ -203,18 +205,20 @@ void MeshState::link_timer(Link& l) {
     if (quiet >= config.link.down_after) set_alive(l, false);
   }
   if (!l.alive && l.active >= 0 && now - l.heard >= lease()) end_lease(l);
-  if (l.retry_at == core::kNever && stalled(l)) {
+  if (l.retry_at == core::kNever && wants_new_stream(l)) {
     counters.add(MeshCounter::streams_stalled);
-    log(LogLevel::kWarn, "node %llu has acknowledged no control for 3 s: a new session is tried",
-        static_cast<unsigned long long>(l.node.value));
+    log(LogLevel::kWarn, "node %llu %s: a new session is tried",
+        static_cast<unsigned long long>(l.node.value),
+        l.untold ? "was down when tracks ended" : "has acknowledged no control for 3 s");
     l.retry_at = now;
   }
   if (now >= l.retry_at) handshake_timer(l);
 }
 
-bool MeshState::stalled(const Link& l) const {
+bool MeshState::wants_new_stream(const Link& l) const {
   const Nanos since = l.stream.stalled_since();
-  return l.alive && config.rules.retry_links && since != core::kNever && now >= since + kStalled;
+  const bool stalled = since != core::kNever && now >= since + kStalled;
+  return l.alive && config.rules.retry_links && (stalled || l.untold);
 }
 
 Nanos MeshState::lease() const {

@@ -82,7 +82,7 @@ struct MeshState {
   void heard(Link& l, Nanos at);
   void link_timer(Link& l);
   Nanos quiet_deadline(const Link& l) const;  // when silence will count
-  bool stalled(const Link& l) const;
+  bool wants_new_stream(const Link& l) const;
   Nanos other_deadline(const Link& l) const;
   Nanos link_deadline(const Link& l) const { return std::min(quiet_deadline(l), other_deadline(l)); }
   void set_alive(Link& l, bool alive);
@@ -139,6 +139,8 @@ struct MeshState {
   void go_live(uint32_t p);
   void publish_failed(const HostCommand& c, const char* text);
   void close_publication(uint32_t p);
+  bool changes_told() const;
+  void leave_untold(bool all);
   void forget_publication(uint32_t p);
   void publication_timer(uint32_t p);
   void changed(uint32_t p);

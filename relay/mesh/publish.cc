@@ -57,19 +57,25 @@ void MeshState::on_publish(const HostCommand& c) {
     free_track_if_idle(t);
     return publish_failed(c, text);
   }
+  const bool buries = track.publication != kNil && !changes_told();
   if (track.publication != kNil) forget_publication(track.publication);
-  if (publications.full() && !gone.empty()) forget_publication(gone.first);
+  if (publications.full() && !gone.empty()) {
+    leave_untold(false);
+    forget_publication(gone.first);
+  }
   const uint32_t p = publications.allocate();
   const Flow flow = p == kNil ? Flow{} : labels.allocate(now, {Labels::Owner::kPublication, p});
   if (!flow.open() || handle_table.insert(key, p) == core::BoundedTable<>::Insert::kFull) {
     if (flow.open()) labels.release(flow, now, false);
     if (p != kNil) publications.release(p);
+    if (buries) leave_untold(true);
     free_track_if_idle(t);
     return publish_failed(c, "no room for another flow (limits.max_flows_per_core)");
   }
   Publication& publication = publications[p];
   track.publication = p;
   publication.track = t;
+  publication.buries = buries;
   publication.queue = c.queue;
   publication.handle = c.handle;
   publication.generation = c.generation != 0 ? c.generation : highest + 1;
@@ -184,9 +190,21 @@ void MeshState::close_publication(uint32_t p) {
   mark(publication.track);
 }
 
+bool MeshState::changes_told() const {
+  return std::none_of(links.begin(), links.end(), [](const Link& l) { return l.next_change != kNil; });
+}
+
+// An end is forgotten before these peers, or (long ago) all have heard of it: only a new stream will say what
+// is left.
+void MeshState::leave_untold(bool all) {
+  for (Link& l : links) l.untold = l.untold || (l.active >= 0 && (all || l.next_change != kNil));
+}
+
 void MeshState::forget_publication(uint32_t p) {
   Publication& publication = publications[p];
   const uint32_t t = publication.track;
+  // It never was there, and took the place of one whose end not everybody had heard of.
+  if (publication.state == PublicationState::kOpening && publication.buries) leave_untold(true);
   for (Link& l : links) {
     if (l.next_change == p) l.next_change = publication.changes.next;
   }
@@ -204,6 +222,7 @@ void MeshState::publication_timer(uint32_t p) {
   for (const Link& l : links) {
     if (l.alive && l.next_change != kNil) return arm_publication(p, now + kTombstoneMore);
   }
+  leave_untold(false);
   forget_publication(p);
 }
 

@@ -133,6 +133,7 @@ struct Publication {
   uint64_t generation = 0;
   TrafficClass traffic_class = TrafficClass::kRest;
   bool flowing = false;
+  bool buries = false;  // the tombstone of a former one, of which not everybody had heard
   Flow flow;
   UdpAddress address{};  // of an ingest tap
   uint16_t descriptor_bytes = 0;

@@ -190,6 +190,36 @@ TEST_F(LinkTest, ASessionWhoseControlIsNeverAcknowledgedIsReplacedAndTheLinkStay
   EXPECT_EQ(counter(1, MeshCounter::streams_stalled), 1u) << "the new one is well";
 }
 
+// The end of a track is not told while a peer is down; then the track is published once more, and that fails.
+TEST_F(LinkTest, APeerThatWasDownHearsOfAnEndAlthoughThePlaceOfItsTombstoneWasTaken) {
+  make(2);
+  start_and_run(from_s(1));
+  mesh_.publish(0, 1, test_track(1));
+  mesh_.run_for(from_ms(100));
+  EXPECT_EQ(mesh_.mesh(1).usage().tracks, 1u);
+  mesh_.both_ways(0, 1, {from_ms(5), 0, true});
+  mesh_.run_for(from_ms(500));
+  mesh_.unpublish(0, 1);
+  // A tap whose socket cannot be opened: nobody is told that the track is there.
+  HostCommand again;
+  again.kind = HostCommandKind::kPublish;
+  again.handle = 2;
+  again.track = test_track(1);
+  again.ingest = true;
+  mesh_.give_command(0, again);
+  CoreEvent failed;
+  failed.kind = CoreEventKind::kTapFailed;
+  failed.flow = mesh_.newest_flow(0).flow;
+  failed.label = mesh_.newest_flow(0).label;
+  failed.core = {static_cast<uint8_t>(failed.label.index() & 1)};
+  mesh_.core_event(0, failed);
+  EXPECT_EQ(mesh_.count(0, HostEventKind::kPublishFailed), 1u);
+  mesh_.both_ways(0, 1, {from_ms(5), 0, false});
+  mesh_.run_for(from_s(3));
+  EXPECT_TRUE(up(0, 1));
+  EXPECT_EQ(mesh_.mesh(1).usage().tracks, 0u) << "it believes in no track that is gone";
+}
+
 TEST_F(LinkTest, HalfOpenIsDownAtBothEndsAndComesBack) {
   make(2);
   start_and_run(from_ms(500));
