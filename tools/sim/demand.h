@@ -30,7 +30,7 @@ struct TrackTruth {
   };
   core::TrackId id{};
   std::vector<NodeIndex> publishers{};  // now
-  std::vector<Loss> lost{};             // who went down while it published it
+  std::vector<Loss> lost{};             // who went down while it published it, or shortly after
 };
 
 class Demands {

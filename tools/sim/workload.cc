@@ -243,6 +243,13 @@ void Workload::crashed(NodeIndex node) {
                               [&](uint64_t h) { return fleet_.auditor.publication(h).node == node; }),
                live.end());
   }
+  // What it withdrew shortly before some may not have heard of, and never will.
+  constexpr Nanos kShortly = core::from_s(10);
+  for (size_t i = 0; i < fleet_.auditor.publication_count(); ++i) {
+    const Publication& p = fleet_.auditor.publication(Auditor::publication_handle(i));
+    const bool ended = p.confirmed && p.until != core::kNever && p.until + kShortly > fleet_.now();
+    if (p.node == node && ended) tracks_[p.track].lost.push_back({node, fleet_.now()});
+  }
 }
 
 // ---- phases
