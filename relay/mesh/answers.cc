@@ -4,7 +4,8 @@
 // an early one: an attempt whose time is over was only the sign to try the next candidate as well.
 //
 // What may be believed: an OK of a generation older than one that is announced is refused (a zombie's), and
-// so is media whose path contains this node. MOVED and the like are followed at most twice per search.
+// so is media whose path contains this node, and behind a feed every other publication. MOVED and the like
+// are followed at most twice per search.
 #include <algorithm>
 #include <utility>
 
@@ -19,6 +20,12 @@ constexpr uint8_t kMaxLater = 2;                    // FUTURE_EPOCHs of one peer
 constexpr uint8_t kMaxBusyRelay = 4;                // BUSYs of one peer that is to ask further
 constexpr Nanos kBehind = core::from_ms(20);        // how long a peer that is behind gets to catch up
 constexpr Nanos kPendingSlack = core::from_ms(10);  // beyond next_by and what round trips vary
+
+// Nodes that cannot hear of each other may each publish a track with the same generation: a publication is
+// told from another by both, its generation and where its media begins.
+core::NodeId publisher(std::span<const core::NodeId> path) {
+  return path.empty() ? core::NodeId{} : path.front();
+}
 
 }  // namespace
 
@@ -56,6 +63,7 @@ void MeshState::on_answer(Link& l, const Answer& m) {
   if (const Outcome refused = fence(t, m); refused != Outcome::ok) {
     counters.add(MeshCounter::answers_fenced);
     refuse_answer(a, refused);
+    if (refused == Outcome::moved) over(tracks[t].feed, refused, l.node);
     return;
   }
   // The yes of a peer that was ejected waits for a better one (take_reserve).
@@ -104,9 +112,13 @@ Outcome MeshState::fence(uint32_t t, const Answer& m) const {
   if (const Outcome refused = refused_path(m); refused != Outcome::ok) return refused;
   if (config.rules.epochs && m.generation < newest_announced(t)) return Outcome::stale_epoch;
   const Track& track = tracks[t];
-  // Behind a feed only the same publication will do: the hosts know its descriptor.
-  if (track.feed_state != FeedState::kNone && m.generation != track.generation) return Outcome::stale_epoch;
-  return Outcome::ok;
+  if (track.feed_state == FeedState::kNone) return Outcome::ok;
+  // Behind a feed only the same publication will do: the hosts know its descriptor, and what they got of it
+  // may be newer. What feeds them is of no use and another is to be had: they are told who has it, and
+  // acquire that.
+  if (m.generation < track.generation) return Outcome::stale_epoch;
+  const bool same = m.generation == track.generation && publisher(m.nodes()) == publisher(track.feed_path());
+  return same ? Outcome::ok : Outcome::moved;
 }
 
 // An OK that is not wanted: for the search it is a no, and the peer is told.
@@ -124,7 +136,8 @@ void MeshState::ok_again(uint32_t a, const Answer& m) {
   Track& track = tracks[asked.track];
   const bool ok = m.outcome == Outcome::ok;
   const Outcome refused = ok ? refused_path(m) : Outcome::ok;
-  const bool same = ok && m.generation == asked.generation;
+  const bool same = ok && m.generation == asked.generation &&
+                    publisher(m.nodes()) == publisher({asked.path.data(), asked.path_length});
   // A way that became too long carries nothing, and may be short again in a moment: whoever has the track
   // keeps it while another way is sought, as long as the next node's path has room for this
   // one.

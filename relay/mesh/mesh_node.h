@@ -163,7 +163,7 @@ struct LinkStatus {
   X(retries,               "requests repeated because an answer was late or BUSY")                     \
   X(retries_refused,       "repetitions that the retry budget did not allow")                          \
   X(negatives_cached,      "searches that ended with what was remembered")                             \
-  X(answers_fenced,        "OKs refused: of an older generation, or media that passes this node")      \
+  X(answers_fenced,        "OKs refused: another or an older publication, media that passes this node") \
   X(peers_ejected,         "times a peer was ejected for its outcomes")                                \
   X(peers_returned,        "times an ejected peer came back")                                          \
   X(ejections_capped,      "ejections that did not happen because a third of the peers were")          \

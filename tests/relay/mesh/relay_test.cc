@@ -240,6 +240,32 @@ TEST_F(RelayTest, AFeedWhoseLinkDiesIsReplacedBehindItsSubscribersBack) {
   expect_no_leak();
 }
 
+// Two nodes that could not hear of each other publish a track with the same generation: each is as good as
+// the other for who asks anew, and not the same media for who has one of them.
+TEST_F(RelayTest, AFeedIsNotReplacedByAnotherPublicationOfTheSameGeneration) {
+  up(3);
+  mesh_.publish(0, 1, a_, 4);
+  mesh_.publish(1, 1, a_, 4);
+  mesh_.run_for(from_ms(50));
+  mesh_.acquire(2, 7, a_);
+  mesh_.run_for(from_ms(50));
+  ASSERT_EQ(mesh_.only(2, 7).node.value, 2u) << "the greater node id";
+  mesh_.both_ways(1, 2, {from_ms(5), 0, true});
+  mesh_.run_for(from_ms(500));
+  EXPECT_EQ(counter(2, MeshCounter::feeds_replaced), 0u);
+  EXPECT_EQ(counter(2, MeshCounter::answers_fenced), 1u);
+  const Heard ended = mesh_.only(2, 7, HostEventKind::kEnded);
+  EXPECT_EQ(ended.outcome, Outcome::moved);
+  EXPECT_EQ(ended.node.value, 1u);
+  mesh_.acquire(2, 8, a_);
+  mesh_.run_for(from_ms(50));
+  EXPECT_EQ(mesh_.only(2, 8).outcome, Outcome::ok);
+  EXPECT_EQ(mesh_.only(2, 8).node.value, 1u);
+  mesh_.both_ways(1, 2, {from_ms(5), 0, false});
+  mesh_.run_for(from_s(2));
+  expect_no_leak();
+}
+
 TEST_F(RelayTest, AMutedTrackIsNotStalledAndOneThatShouldFlowIs) {
   up(3);
   flowing(0, 1, a_);
