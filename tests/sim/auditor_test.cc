@@ -278,6 +278,14 @@ const Case kCases[] = {
        s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
      },
      "generation 9 of node 3, and its host was told of generation 7"},
+    {"a packet of a younger publication that ended, and then an OK of what is left",
+     [](Stage& s) {
+       const uint32_t younger = s.publish_younger();
+       s.packet(s.acquire, {track_id(0), younger, 0});
+       s.auditor.unpublish(Auditor::publication_handle(younger), at_ms(1'150));
+       s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'200));
+     },
+     nullptr},
     {"an end although nothing happened",
      [](Stage& s) {
        s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));

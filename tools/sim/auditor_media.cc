@@ -71,11 +71,11 @@ void Auditor::judge_epoch(const Acquisition& a, uint64_t handle, uint32_t public
 }
 
 // A host that is to get another generation is told that this one is over, and acquires again. What comes
-// before the OK is judged when that says which generation it is: it may be of one that ended while the OK was
-// waited for, never of a younger one.
+// before the OK is judged when that says which generation it is: it may be of an older one, or of a younger
+// one that ended while the OK was waited for, never of a younger one that lives.
 void Auditor::judge_told(const Acquisition& a, uint64_t handle, uint32_t publication, Nanos now) {
   const uint64_t came = publications_[publication].generation;
-  const bool before = now == a.ended && came < a.generation;
+  const bool before = now == a.ended && (came < a.generation || publications_[publication].until <= now);
   if (a.state != Acquisition::State::kOk || came == a.generation || before) return;
   violate(now, "S5: " + name(a, handle) + " got a packet of generation " + std::to_string(came) +
                    " of node " + std::to_string(node_id(publications_[publication].node).value) +
