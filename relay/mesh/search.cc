@@ -166,7 +166,8 @@ void MeshState::arm_search(uint32_t t) {
       if (asked.hop_limit > 0 && asked.alone_until > now) at = std::min(at, asked.alone_until);
     }
   }
-  if (track.phase == Phase::kQuiet && wants_replacement(track)) at = std::min(at, track.replace_at);
+  const bool again = wants_replacement(track) && source_publication(track) == nullptr;
+  if (track.phase == Phase::kQuiet && again) at = std::min(at, track.replace_at);
   if (track.negative_until > now) at = std::min(at, track.negative_until);
   if (at == core::kNever) {
     wheel.cancel(waiters.capacity() + t);
