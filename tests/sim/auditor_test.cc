@@ -141,7 +141,7 @@ const Case kCases[] = {
      "nobody released it"},
     {"cancelled after release",
      [](Stage& s) {
-       s.auditor.release(s.acquire);
+       s.auditor.release(s.acquire, at_ms(1'050));
        s.say(1, s.outcome(s.acquire, Outcome::cancelled), at_ms(1'100));
      },
      nullptr},
@@ -384,6 +384,34 @@ const Case kCases[] = {
      },
      nullptr},
 };
+
+TEST(Auditor, KnowsTheMomentAtWhichNobodyWantedATrack) {
+  Stage s;
+  const core::TrackId track = track_id(0);
+  s.say(1, s.outcome(s.acquire, Outcome::ok), at_ms(1'100));
+  EXPECT_TRUE(s.auditor.wanted_throughout(1, track, at_ms(1'100)));
+  EXPECT_FALSE(s.auditor.wanted_throughout(1, track, at_ms(1'000))) << "not before it was asked for";
+  EXPECT_FALSE(s.auditor.wanted_throughout(2, track, at_ms(1'100)));
+  EXPECT_FALSE(s.auditor.wanted_throughout(1, track_id(1), at_ms(1'100)));
+  // Another host takes over before the first lets go; what is refused keeps nothing.
+  const auto ask_at = [&s](Nanos at) {
+    Acquisition a;
+    a.node = 1;
+    a.id = track_id(0);
+    a.submitted = at;
+    a.deadline = at_ms(500);
+    return s.auditor.acquire(a);
+  };
+  const uint64_t second = ask_at(at_ms(1'200));
+  s.auditor.release(s.acquire, at_ms(1'300));
+  EXPECT_TRUE(s.auditor.wanted_throughout(1, track, at_ms(1'150)));
+  const uint64_t refused = ask_at(at_ms(1'310));
+  s.say(1, s.outcome(refused, Outcome::local_limit), at_ms(1'320));
+  s.auditor.release(second, at_ms(1'330));
+  ask_at(at_ms(1'331));
+  EXPECT_FALSE(s.auditor.wanted_throughout(1, track, at_ms(1'150)));
+  EXPECT_TRUE(s.auditor.wanted_throughout(1, track, at_ms(1'332)));
+}
 
 TEST(Auditor, NamesEveryPlantedViolationAndNothingElse) {
   for (const Case& c : kCases) {

@@ -40,6 +40,7 @@ void Auditor::started(NodeIndex node, uint64_t incarnation) {
 void Auditor::stopped(NodeIndex node, Nanos now) {
   for (Acquisition& a : acquisitions_) {
     if (a.node != node) continue;
+    a.until = std::min(a.until, now);
     if (a.state == Acquisition::State::kAsked) {
       ++report_.with_node;
       report_.marks.hit(Mark::lost_with_crash);
@@ -97,9 +98,10 @@ uint64_t Auditor::acquire(const Acquisition& acquisition) {
   return handle;
 }
 
-void Auditor::release(uint64_t handle) {
+void Auditor::release(uint64_t handle, Nanos now) {
   Acquisition& a = acquisition(handle);
   a.released = true;
+  a.until = std::min(a.until, now);
   if (a.state == Acquisition::State::kAsked) report_.marks.hit(Mark::cancelled_early);
   if (a.state == Acquisition::State::kOk && a.publication != UINT32_MAX)
     report_.marks.hit(Mark::released_fed);
@@ -156,6 +158,7 @@ void Auditor::event(NodeIndex node, const HostEvent& event, Nanos now) {
     return violate(now, "S1: " + name(a, event.handle) + " ended without having been OK");
   }
   a.state = Acquisition::State::kOver;
+  a.until = std::min(a.until, now);
   if (event.outcome == Outcome::cancelled && !a.released) {
     violate(now, "S1: " + name(a, event.handle) + " ended as CANCELLED, and nobody released it");
   }
@@ -175,6 +178,7 @@ void Auditor::outcome(Acquisition& a, uint64_t handle, const HostEvent& event, N
   a.state = event.outcome == Outcome::ok ? Acquisition::State::kOk : Acquisition::State::kOver;
   a.outcome = event.outcome;
   a.ended = now;
+  if (a.state == Acquisition::State::kOver) a.until = std::min(a.until, now);
   a.text = event.text.data();
   a.source = event.local ? node_id(a.node) : event.node;
   a.generation = event.generation;

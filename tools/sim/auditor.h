@@ -63,9 +63,10 @@ struct Acquisition {
   bool joined = false;  // others of its node waited for the same track when it was asked
   relay::Outcome outcome = relay::Outcome::ok;  // once it is no longer kAsked
   Nanos ended{};                                // when that was said
-  std::string text{};                           // what was said about it
-  core::NodeId source{};                        // OK: who said so
-  uint64_t generation = 0;                      // OK: of which the host was told
+  Nanos until = core::kNever;  // its host wanted it until then: it was released, or said to be over
+  std::string text{};          // what was said about it
+  core::NodeId source{};       // OK: who said so
+  uint64_t generation = 0;     // OK: of which the host was told
   // Which packets came: the newest publication's highest number, and a bit for each of the 64 below it.
   uint32_t publication = UINT32_MAX;
   uint32_t highest = 0;
@@ -140,7 +141,7 @@ class Auditor {
   // them.
   bool has_ended() const { return !ended_.empty(); }
   std::vector<uint64_t> take_ended() { return std::exchange(ended_, {}); }
-  void release(uint64_t handle);
+  void release(uint64_t handle, Nanos now);
   // From now on all is well, and stays so until end_steady(): what is fed gets every packet (S10), but for
   // those that were sent in the last `on_their_way`.
   void begin_steady();
@@ -163,6 +164,8 @@ class Auditor {
   // Has a publication of the track begun or ended since?
   bool publishes(NodeIndex node, const core::TrackId& track) const;
   bool changed_hands(const core::TrackId& track, Nanos since) const;
+  // Whether the hosts of the node wanted the track at `since` and ever since, one or another of them.
+  bool wanted_throughout(NodeIndex node, const core::TrackId& track, Nanos since) const;
 
   // ---- the truth, for the workload
   static constexpr bool is_publication(uint64_t handle) { return (handle & 1) != 0; }

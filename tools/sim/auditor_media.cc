@@ -163,4 +163,17 @@ bool Auditor::changed_hands(const core::TrackId& track, Nanos since) const {
   });
 }
 
+bool Auditor::wanted_throughout(NodeIndex node, const core::TrackId& track, Nanos since) const {
+  Nanos until = since;  // without a break
+  for (bool longer = true; longer;) {
+    longer = false;
+    for (const Acquisition& a : acquisitions_) {
+      if (a.node != node || a.id != track || a.submitted >= until || a.until <= until) continue;
+      until = a.until;
+      longer = true;
+    }
+  }
+  return until == core::kNever;
+}
+
 }  // namespace trunkline::sim

@@ -203,6 +203,7 @@ void MeshAuditor::finish() {
 }
 
 void MeshAuditor::look_around(Nanos now) {
+  const Nanos last_look = next_look_ - kLook;
   next_look_ = now + kLook;
   links_.look(now);
   std::swap(before_, relations_);
@@ -222,7 +223,7 @@ void MeshAuditor::look_around(Nanos now) {
   if (circle.empty()) circle_since_ = core::kNever;
   if (!circle.empty() && circle_since_ == core::kNever) circle_since_ = now;
   if (!circle.empty() && now - circle_since_ >= kCircleEnds) auditor_.violate(now, circle);
-  judge_switches(now);
+  judge_switches(last_look, now);
   notice();
 }
 
@@ -269,8 +270,24 @@ bool MeshAuditor::way_is_well(NodeIndex node, const Relations::Feed& feed, Nanos
   return true;
 }
 
-// S9: a feed changes hands only for a reason that the wire or the owner gave.
-void MeshAuditor::judge_switches(Nanos now) {
+// Whether there was a moment since the last look at which nobody wanted the track at this node: the feed
+// ended with the last who did, and another began with the next, who may be sent elsewhere. A feed that ended
+// under those who wanted it is no such moment's doing: their acquisitions ended too, and that is judged
+// (S10).
+bool MeshAuditor::let_go(NodeIndex node, const core::TrackId& track, Nanos since) const {
+  const auto& serves = relations_[node].serves;
+  const bool kept = std::any_of(serves.begin(), serves.end(), [&](const Relations::Serve& s) {
+    const auto& before = before_[node].serves;
+    return s.track == track && !s.waiting &&
+           std::any_of(before.begin(), before.end(), [&](const Relations::Serve& b) {
+             return b.track == track && b.to == s.to && !b.waiting;
+           });
+  });
+  return !kept && !auditor_.wanted_throughout(node, track, since);
+}
+
+// S9: a feed changes hands only for a reason that the wire or the owner gave. `since`: the last look.
+void MeshAuditor::judge_switches(Nanos since, Nanos now) {
   constexpr Nanos kLong = core::from_s(1);  // what went wrong earlier has had its effect
   std::erase_if(switches_, [&](const Switch& s) { return s.when + kLong < now; });
   for (NodeIndex i = 0; i < nodes_.size(); ++i) {
@@ -289,7 +306,7 @@ void MeshAuditor::judge_switches(Nanos now) {
         return s.to == node_id(i) && s.track == was.track && !s.waiting;
       });
       if (!still_served || !way_is_well(i, was, now - kLong)) continue;
-      if (auditor_.changed_hands(was.track, now - kLong)) continue;
+      if (auditor_.changed_hands(was.track, now - kLong) || let_go(i, was.track, since)) continue;
       auditor_.violate(now, "S9: " + name(node_id(i)) + " gave up " + name(was.from) + " for " +
                                 name(is->from) + " as the source of track " + was.track.hex() +
                                 ", and nothing was wrong");

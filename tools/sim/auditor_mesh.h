@@ -112,7 +112,8 @@ class MeshAuditor final : public Evidence {
   void look_around(Nanos now);
   void judge_limits(NodeIndex node, Nanos now);
   bool way_is_well(NodeIndex node, const Relations::Feed& feed, Nanos since) const;
-  void judge_switches(Nanos now);
+  bool let_go(NodeIndex node, const core::TrackId& track, Nanos since) const;
+  void judge_switches(Nanos since, Nanos now);
   void notice();
   void notice_hops(NodeIndex node);
   void collect(const Node& node);

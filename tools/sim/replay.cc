@@ -169,7 +169,7 @@ void Replay::release(uint64_t handle) {
   const Acquisition a = fleet.auditor.acquisition(handle);
   const bool open = a.state == Acquisition::State::kAsked || a.state == Acquisition::State::kOk;
   if (!open || a.released) return;
-  fleet.auditor.release(handle);
+  fleet.auditor.release(handle, fleet.now());
   fleet.acting(a.node)->release(handle, a, fleet.now());
   fleet.touch(a.node);
 }

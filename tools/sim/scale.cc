@@ -197,7 +197,7 @@ void Scale::do_later(uint32_t at) {
   }
   const Acquisition a = fleet.auditor.acquisition(what.handle);
   if (a.state != Acquisition::State::kOk) return;  // over by itself
-  fleet.auditor.release(what.handle);
+  fleet.auditor.release(what.handle, fleet.now());
   TL_CHECK(fleet.acting(a.node)->release(what.handle, a, fleet.now()));
   fleet.touch(a.node);
 }

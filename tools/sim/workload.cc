@@ -196,7 +196,7 @@ void Workload::release(uint64_t handle) {
   if (!open || a.released) return;
   SimNode* target = fleet_.acting(a.node);
   if (target == nullptr) return later(fleet_.now() + core::from_ms(100), {Later::What::kRelease, handle, 0});
-  fleet_.auditor.release(handle);
+  fleet_.auditor.release(handle, fleet_.now());
   TL_CHECK(target->release(handle, a, fleet_.now()));
   fleet_.touch(a.node);
 }
