@@ -65,16 +65,17 @@ std::string_view difference(std::string_view first, std::string_view other) {
   return same_setting ? other.substr(theirs + 2) : other;
 }
 
-// "; so do node 3 (theirs '1360') and node 4".
+// "; so do node 3 (theirs '1360') and node 4", "; so does node 3".
 std::string others_refused(const Explanation& e, const PeerView& first) {
   constexpr uint32_t kNamed = 4;
+  const char* so = e.peers_refused == 2 ? "; so does " : "; so do ";
   std::string text;
   uint32_t named = 0;
   for (const PeerView& peer : e.shown_peers()) {
     if (peer.link.state != LinkState::kIncompatible || peer.link.node == first.link.node || named == kNamed)
       continue;
     const bool last = named + 2 == e.peers_refused;
-    text += named == 0 ? "; so do " : last ? " and " : ", ";
+    text += named == 0 ? so : last ? " and " : ", ";
     text += node_text(peer.link.node);
     const std::string_view more = difference(first.link.text.data(), peer.link.text.data());
     if (!more.empty()) text.append(" (").append(more).append(")");
@@ -82,8 +83,10 @@ std::string others_refused(const Explanation& e, const PeerView& first) {
   }
   const uint32_t left = e.peers_refused - 1 - named;
   if (left == 0) return text;
-  return text + (named == 0 ? "; so do " : " and ") + std::to_string(left) +
-         (named == 0 ? " others" : " more");
+  return text + (named == 0 ? so : " and ") + std::to_string(left) +
+         (named > 0   ? " more"
+          : left == 1 ? " other"
+                      : " others");
 }
 
 std::string refused(const Explanation& e, const PeerView& peer) {

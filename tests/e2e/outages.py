@@ -161,15 +161,16 @@ def wrong_setting_on_two():
         stage.links_become("INCOMPATIBLE", across(bad, good), began,
                            lambda *_: started - began + REFUSED_WITHIN_S, mtu_refusal({4: WRONG_MTU, 5: WRONG_MTU}))
         cloud.well(stage.line, started, bad)  # these two agree
-        stage.acquire_ends(1, spare(5), ["CONFIG_MISMATCH"], "wire.mtu")
+        stage.acquire_ends(1, spare(5), ["NOT_HERE"], "could not: wire.mtu")
         # Node 5 has never heard who has it: only that node 4, whom alone it may ask, has not.
         stage.acquire_ends(5, spare(1), ["NOT_HERE"], "no node that could be asked has the track")
-        refused = "does not flow: node {} refuses this node: wire.mtu: mine '{}', theirs '{}'; so do {}"
-        stage.explains(5, spare(1), refused.format(1, WRONG_MTU, GOOD_MTU, "node 2 and node 3"))
+        refused = "does not flow: node {} refuses this node: wire.mtu: mine '{}', theirs '{}'; so {}"
+        stage.explains(5, spare(1), refused.format(1, WRONG_MTU, GOOD_MTU, "do node 2 and node 3"))
         stage.acquire_ends(5, spare(4), ["OK"])
         stage.acquire_ends(1, spare(3), ["OK"])
-        stage.explains(1, spare(5), refused.format(5, GOOD_MTU, WRONG_MTU, "node 4"))
-        stage.explains(1, live(4), refused.format(4, GOOD_MTU, WRONG_MTU, "node 5"))
+        # Which of the two had it node 1 has forgotten: each refuses it as another start of itself.
+        stage.explains(1, spare(5), refused.format(4, GOOD_MTU, WRONG_MTU, "does node 5"))
+        stage.explains(1, live(4), refused.format(4, GOOD_MTU, WRONG_MTU, "does node 5"))
         stage.flows(1, live(3))
         cloud.run(1.0)
         window.judge(stage.line)
@@ -256,7 +257,7 @@ def one_bad_node():
         stage.links_become("INCOMPATIBLE", across([5], good), began, lambda *_: started - began + REFUSED_WITHIN_S, text)
         for i in good:
             stage.acquire_ends(i, spare(i % 4 + 1), ["OK"])
-        stage.acquire_ends(1, spare(5), ["CONFIG_MISMATCH"], "wire.track_namespace")
+        stage.acquire_ends(1, spare(5), ["NOT_HERE"], "node 5 could not: wire.track_namespace")
         cloud.well(stage.line, time.monotonic(), good)
         stage.explains(1, spare(5), "does not flow: node 5 refuses this node: wire.track_namespace: mine 'e2e', theirs "
                        "'other'")

@@ -20,6 +20,8 @@ void fill(relay::HostPacket& packet, uint32_t n) {
   packet.flow = 1;
   packet.handle = 900;
   packet.traffic_class = relay::kClassOfTrack;
+  packet.keyframe = packet.frame_end = false;  // a slot holds what was there before
+  packet.layer = 0;
   packet.length = static_cast<uint16_t>(20 + n % 200);
   packet.bytes[0] = 0x80;
   packet.bytes[1] = 96;

@@ -40,6 +40,12 @@ constexpr bool is_expected(Outcome outcome) {
   }
 }
 
+// Met in one seed of some hundred: a batch of two thousand may do without.
+constexpr uint64_t kEnoughForRare = 20'000;
+constexpr bool is_rare(Mark mark) {
+  return mark == Mark::counted_feeds_looped || mark == Mark::counted_control_rejected;
+}
+
 }  // namespace
 
 void OutcomeTimes::record(Outcome outcome, Nanos elapsed) {
@@ -121,6 +127,7 @@ std::vector<std::string> Report::shortfalls() const {
     }
   }
   for (const Mark mark : marks.missed()) {
+    if (is_rare(mark) && seeds < kEnoughForRare) continue;
     out.push_back(std::string("never seen: ") + mark_name(mark) + " (" + mark_text(mark) + ")");
   }
   return out;
