@@ -63,12 +63,13 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
   }
   if (elsewhere) {
     // The newer one may be the one that is not to be had: then the no to it is as good.
-    also |= absent(node, track).also | any_of({Outcome::deadline, Outcome::no_reply});
+    also |= absent(node, track).also;
+    also |= any_of({Outcome::deadline, Outcome::no_reply, Outcome::not_here, Outcome::gone});
     return {Expect::kOk, also, {}};
   }
   if (within < deadline) return {Expect::kOk, also, within};
-  // The way may be longer than the deadline: then that is the answer.
-  return {Expect::kOk, any_of({Outcome::deadline, Outcome::no_reply}), {}};
+  // The way may be longer than the deadline: then that is the answer, or that there is no shorter one.
+  return {Expect::kOk, also | any_of({Outcome::deadline, Outcome::no_reply, Outcome::link_down}), {}};
 }
 
 bool Demands::serves(NodeIndex node, NodeIndex peer) const {
@@ -130,10 +131,11 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
   const auto& peers = options_.links.peers(node);
   if (std::any_of(peers.begin(), peers.end(), [this](NodeIndex peer) { return options_.is_small(peer); }))
     d.within = {};
-  // It is somewhere, and who is fed may pass it on; nothing is promised but an answer.
+  // It is somewhere, and who is fed may pass it on, over a way that may have become too long; nothing is
+  // promised but an answer.
   const bool carried = std::any_of(track.publishers.begin(), track.publishers.end(),
                                    [&](NodeIndex publisher) { return connected(node, publisher); });
-  if (carried) d.also |= any_of({Outcome::ok});
+  if (carried) d.also |= any_of({Outcome::ok, Outcome::stalled});
   if (sent_elsewhere(node, track)) {
     // A peer asks further for it, and may come to one that has no room to say no.
     const auto& all = options_.nodes;
