@@ -364,6 +364,7 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   l.next_change = changes.first;
   l.snapshot_due = true;
   l.untold = false;
+  l.ended = {};
   l.busy_count = 0;
   if (peer_incarnation != l.incarnation) {
     if (l.incarnation != 0) {

@@ -25,6 +25,11 @@ void MeshState::on_acquire_request(Link& l, const Acquire& m) {
     return repeat_serve(l, s, m);
   }
   if (s != kNil) set_serve(s, ServeState::kRemove);
+  // A repetition that was under way when what it had been given ended. What is here by now may be another
+  // publication, and its packets would be there before the word of it.
+  if (m.request_id != 0 && std::find(l.ended.begin(), l.ended.end(), m.request_id) != l.ended.end()) {
+    return answer_negative(l, m, {Outcome::gone});
+  }
   answer_request(l, m, t);
 }
 
