@@ -207,10 +207,11 @@ void MeshState::negative_answer(uint32_t a, const Answer& m) {
   }
   const uint32_t loc = find_location(asked.track, asked.link);
   if (m.outcome == Outcome::stale_epoch && m.generation != 0 && track.redirects < kMaxRedirects) {
-    // We had not yet heard what it has: the same request again, with what it says.
+    // We had not yet heard what it has: once more, with what it says.
     ++track.redirects;
     counters.add(MeshCounter::redirects_followed);
     asked.believed = m.generation;
+    rename_ask(a);
     return ask_again(a);
   }
   asked.state = AskState::kNegative;

@@ -260,6 +260,7 @@ struct MeshState {
     bool certain = true;  // of NOT_HERE and GONE: we would know
   };
   static std::optional<Denial> other_epoch(const Acquire& m, uint64_t generation);
+  uint64_t generation_here(uint32_t t) const;
   bool loops_back(const Track& track, core::NodeId node) const;
   bool too_far(const Track& track) const;
   void on_acquire_request(Link& l, const Acquire& m);

@@ -25,12 +25,20 @@ void MeshState::on_acquire_request(Link& l, const Acquire& m) {
     return repeat_serve(l, s, m);
   }
   if (s != kNil) set_serve(s, ServeState::kRemove);
-  // A repetition that was under way when what it had been given ended. What is here by now may be another
-  // publication, and its packets would be there before the word of it.
-  if (m.request_id != 0 && std::find(l.ended.begin(), l.ended.end(), m.request_id) != l.ended.end()) {
-    return answer_negative(l, m, {Outcome::gone});
+  // A repetition that was under way when what it had been given ended. What is here by now is another
+  // publication, and its packets would be there before the word of it: it has to be asked for anew.
+  const bool ended = std::find(l.ended.begin(), l.ended.end(), m.request_id) != l.ended.end();
+  if (const uint64_t here = ended && t != kNil ? generation_here(t) : 0; here != 0) {
+    return answer_negative(l, m, {Outcome::stale_epoch, here, {}, false});
   }
   answer_request(l, m, t);
+}
+
+// Of what could be served now; 0: nothing.
+uint64_t MeshState::generation_here(uint32_t t) const {
+  const Track& track = tracks[t];
+  if (const Publication* publication = source_publication(track)) return publication->generation;
+  return track.feed_state == FeedState::kEstablished ? track.generation : 0;
 }
 
 // The same answer once more.
