@@ -197,7 +197,9 @@ void LinkAuditor::judge_pair(NodeIndex index, NodeIndex peer, Nanos now) {
                                  : std::max({network_.cut_since(index, peer), other.on_time_since,
                                              network_.whole_since(peer, index)});
     const bool told = network_.cut_since(peer, index) == core::kNever && !network_.impaired(peer, index);
-    if (told) silent_since(mute_since, notice_bounds(back, there, extra).mute, "the way to there was cut");
+    // What makes the other end believe that it hears this one keeps it from saying otherwise.
+    if (told && !feigned(other, now))
+      silent_since(mute_since, notice_bounds(back, there, extra).mute, "the way to there was cut");
   } else {
     const Nanos since = other.mesh == nullptr ? other.gone_since : other.still_from;
     silent_since(since, notice_bounds(there, back, extra).deaf, "that node stopped");
