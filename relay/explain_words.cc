@@ -83,10 +83,8 @@ std::string others_refused(const Explanation& e, const PeerView& first) {
   }
   const uint32_t left = e.peers_refused - 1 - named;
   if (left == 0) return text;
-  return text + (named == 0 ? so : " and ") + std::to_string(left) +
-         (named > 0   ? " more"
-          : left == 1 ? " other"
-                      : " others");
+  const char* others = left == 1 ? " other" : " others";
+  return text + (named == 0 ? so : " and ") + std::to_string(left) + (named == 0 ? others : " more");
 }
 
 std::string refused(const Explanation& e, const PeerView& peer) {

@@ -172,6 +172,7 @@ struct MeshState {
   void visit(uint32_t t);
   bool suspect(const Track& track) const;  // its feed's link is down, and silent
   bool wants_replacement(const Track& track) const;
+  bool seeks_replacement(const Track& track) const;
   bool wants_search(const Track& track) const;
   bool wanted(const Track& track) const;
   void settle_all(uint32_t t);

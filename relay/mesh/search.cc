@@ -67,12 +67,16 @@ bool MeshState::wants_replacement(const Track& track) const {
          (suspect(track) || track.idle_while_flowing || track.doubted);
 }
 
+// Nobody has anything better than what is published here.
+bool MeshState::seeks_replacement(const Track& track) const {
+  return wants_replacement(track) && source_publication(track) == nullptr;
+}
+
 bool MeshState::wants_search(const Track& track) const {
-  if (source_publication(track) != nullptr) return false;  // nobody else has anything better
   const bool waited_for = track.pending > 0 || track.waiting_serves > 0;
   if (track.feed_state == FeedState::kNone) return waited_for;
   // Behind a feed: now for those who cannot use it as it is, now and then for those who have it.
-  return wants_replacement(track) && (waited_for || now >= track.replace_at);
+  return seeks_replacement(track) && (waited_for || now >= track.replace_at);
 }
 
 void MeshState::visit(uint32_t t) {
@@ -166,8 +170,7 @@ void MeshState::arm_search(uint32_t t) {
       if (asked.hop_limit > 0 && asked.alone_until > now) at = std::min(at, asked.alone_until);
     }
   }
-  const bool again = wants_replacement(track) && source_publication(track) == nullptr;
-  if (track.phase == Phase::kQuiet && again) at = std::min(at, track.replace_at);
+  if (track.phase == Phase::kQuiet && seeks_replacement(track)) at = std::min(at, track.replace_at);
   if (track.negative_until > now) at = std::min(at, track.negative_until);
   if (at == core::kNever) {
     wheel.cancel(waiters.capacity() + t);
