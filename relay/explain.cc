@@ -95,6 +95,21 @@ Reason of_named(const Explanation& e, const PeerView& peer) {
   return {cause_of(attempt->outcome), node, attempt->outcome};
 }
 
+// Of those that the media comes through, the publisher first, whom this node has lost. A peer further up may be
+// well linked to the next one; then packets come, or it says that the track is muted.
+const PeerView* lost_on_the_way(const Explanation& e) {
+  const auto lost = [&e](core::NodeId node) -> const PeerView* {
+    const PeerView* peer = find_peer(e, node);
+    return peer != nullptr && peer->link.state != LinkState::kUp ? peer : nullptr;
+  };
+  if (const PeerView* feed = lost(e.feed)) return feed;
+  if (!e.said_flowing) return nullptr;
+  for (uint32_t i = 0; i < std::min<uint32_t>(e.path_length, static_cast<uint32_t>(e.path.size())); ++i) {
+    if (const PeerView* peer = lost(e.path[i])) return peer;
+  }
+  return nullptr;
+}
+
 // Nobody announces it: did somebody feed it whose link is down now?
 const PeerView* lost_holder(const Explanation& e) {
   for (const Flight& flight : e.flights()) {
@@ -155,12 +170,12 @@ Reason find_reason(const Explanation& e) {
     return {packets_arrive(e) ? Cause::flows_here : Cause::muted_here, e.self, Outcome::ok};
   if (e.search == SearchState::kWatching && !packets_arrive(e)) return {Cause::starting, e.feed, Outcome::ok};
   if (e.search == SearchState::kWatching || e.search == SearchState::kEstablished) {
-    const PeerView* peer = find_peer(e, e.feed);
-    const bool cut = peer != nullptr && peer->link.state != LinkState::kUp;
+    const PeerView* cut = lost_on_the_way(e);
     // Media may outlive its link. What came before the link went down does not show that it does.
-    const bool proven = !cut || !e.flow.answered || e.now - e.flow.last_packet < kProvesFlowing;
+    const bool proven = cut == nullptr || !e.flow.answered || e.now - e.flow.last_packet < kProvesFlowing;
     if (packets_arrive(e) && proven) return {Cause::flows, e.feed, Outcome::ok};
-    return {cut ? Cause::feed_cut : Cause::muted, e.feed, Outcome::ok};
+    if (cut != nullptr) return {Cause::feed_cut, cut->link.node, Outcome::ok};
+    return {Cause::muted, e.feed, Outcome::ok};
   }
   if (e.peers == 0) return {Cause::no_peers, {}, Outcome::ok};
   for (const PeerView& peer : e.shown_peers()) {

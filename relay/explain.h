@@ -108,7 +108,7 @@ struct Explanation {
   X(muted_here,     "MUTED_HERE",     "published on this node, and the publisher sends nothing")       \
   X(opening,        "OPENING",        "being published: its source is not open yet")                   \
   X(starting,       "STARTING",       "a peer said OK; the first packet is awaited")                   \
-  X(feed_cut,       "FEED_CUT",       "fed by a peer whose link is down")                              \
+  X(feed_cut,       "FEED_CUT",       "fed by, or by way of, a peer whose link is down")                \
   X(refused,        "REFUSED",        "a peer and this node refuse each other for a setting")          \
   X(link_down,      "LINK_DOWN",      "the link to who has it is down")                                \
   X(isolated,       "ISOLATED",       "no peer can be asked: all links are down")                      \

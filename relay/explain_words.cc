@@ -104,6 +104,12 @@ std::string unreachable(const Explanation& e, const Reason& reason, std::string_
   return "the link to " + node_text(reason.node) + ", " + std::string(what) + ", is " + link_text(e, *peer);
 }
 
+std::string feed_cut(const Explanation& e, const Reason& reason) {
+  if (reason.node == e.feed) return unreachable(e, reason, "which feeds it") + no_packet(e);
+  const std::string what = reason.node == e.path[0] ? "which publishes it" : "which passes it on";
+  return unreachable(e, reason, what) + "; it comes by way of " + node_text(e.feed) + no_packet(e);
+}
+
 std::string silent(const Explanation& e, core::NodeId node) {
   const Attempt* attempt = find_attempt(e, node);
   if (attempt == nullptr) return node_text(node) + " was asked and has not answered";
@@ -181,7 +187,7 @@ std::string sentence(const Explanation& e, const Reason& reason) {
     case Cause::link_down:
       return unreachable(e, reason, peer != nullptr && peer->located ? "which has it" : "which had it");
     case Cause::feed_cut:
-      return unreachable(e, reason, "which feeds it") + no_packet(e);
+      return feed_cut(e, reason);
     case Cause::isolated:
       return isolated(e);
     case Cause::ejected:

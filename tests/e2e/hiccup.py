@@ -17,7 +17,7 @@ WARM_UP_S = 0.2  # the interpreter's own start is not a hiccup
 
 
 def watch(cpu):
-    """Until SIGTERM; prints the largest hiccup in microseconds."""
+    """Until SIGTERM; prints the largest hiccup in microseconds, a line whenever there was a larger one."""
     os.sched_setaffinity(0, {cpu})
     ending = []
     signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
@@ -32,32 +32,40 @@ def watch(cpu):
             earlier, at = at, time.perf_counter()
             still = max(still, at - earlier)
         # The nap that the signal cut short is no hiccup either.
-        if not ending and before - begin > WARM_UP_S:
-            worst = max(worst, still)
-    print(round(1e6 * worst), flush=True)
+        if not ending and before - begin > WARM_UP_S and still > worst:
+            worst = still
+            print(round(1e6 * worst), flush=True)
 
 
 class Meter:
-    """with Meter() as meter: ...; then meter.worst_us is known."""
-
-    worst_us = 0
+    """with Meter() as meter: ...; meter.worst_us is what was seen so far."""
 
     def __enter__(self):
+        self._worst_us = 0
         self._processes = [
-            subprocess.Popen([sys.executable, __file__, str(cpu)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             text=True)
+            subprocess.Popen([sys.executable, __file__, str(cpu)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
             for cpu in sorted(os.sched_getaffinity(0))]
         for process in self._processes:
             process.stdout.readline()
+            os.set_blocking(process.stdout.fileno(), False)
         time.sleep(WARM_UP_S)
         return self
+
+    @property
+    def worst_us(self):
+        for process in self._processes:
+            self._worst_us = max([self._worst_us, *map(int, (process.stdout.read() or b"").split())])
+        return self._worst_us
 
     def __exit__(self, *_):
         for process in self._processes:
             process.terminate()
         for process in self._processes:
-            text, _ = process.communicate(timeout=5)
-            self.worst_us = max(self.worst_us, int(text or 0))
+            process.wait(timeout=5)
+        self._worst_us = self.worst_us
+        for process in self._processes:
+            process.stdout.close()
+        self._processes = []
 
 
 if __name__ == "__main__":

@@ -162,6 +162,28 @@ std::vector<Row> flowing_rows() {
       {Cause::feed_cut, [](Scene& s) { s.fed_by(2), s.packets(50, 3'400), s.down(2, 3'200); },
        "does not flow: the link to node 2, which feeds it, is down since 3.2 s: nothing heard; being retried "
        "(no packet for 3.4 s)"},
+      // It was fed by node 2 until that died; node 4 said yes since, and has not yet noticed the same.
+      {Cause::feed_cut,
+       [](Scene& s) {
+         s.fed_by(4), s.packets(50, 327), s.down(2, 180);
+         s.e.path_length = 3, s.e.path = {{{2}, {3}, {4}}};
+       },
+       "does not flow: the link to node 2, which publishes it, is down since 180 ms: nothing heard; being "
+       "retried; it comes by way of node 4 (no packet for 327 ms)"},
+      {Cause::feed_cut,
+       [](Scene& s) {
+         s.fed_by(4), s.packets(50, 1'327), s.down(3, 1'180);
+         s.e.path_length = 3, s.e.path = {{{2}, {3}, {4}}};
+       },
+       "does not flow: the link to node 3, which passes it on, is down since 1.1 s: nothing heard; being "
+       "retried; it comes by way of node 4 (no packet for 1.3 s)"},
+      // The relay's own link to the publisher is well.
+      {Cause::flows,
+       [](Scene& s) {
+         s.fed_by(4), s.packets(50, 12), s.down(2, 180);
+         s.e.path_length = 2, s.e.path = {{{2}, {4}}};
+       },
+       "flows from node 4 (over 1 relay, published at node 2), last packet 12 ms ago"},
   };
 }
 
