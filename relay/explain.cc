@@ -95,8 +95,8 @@ Reason of_named(const Explanation& e, const PeerView& peer) {
   return {cause_of(attempt->outcome), node, attempt->outcome};
 }
 
-// Of those that the media comes through, the publisher first, whom this node has lost. A peer further up may be
-// well linked to the next one; then packets come, or it says that the track is muted.
+// Of those that the media comes through, the publisher first, whom this node has lost. A peer further up may
+// be well linked to the next one; then packets come, or it says that the track is muted.
 const PeerView* lost_on_the_way(const Explanation& e) {
   const auto lost = [&e](core::NodeId node) -> const PeerView* {
     const PeerView* peer = find_peer(e, node);

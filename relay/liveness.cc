@@ -68,10 +68,9 @@ bool Liveness::take_heartbeat(Session& session, uint8_t lane, const uint8_t* pay
   const Heartbeat beat = decode_heartbeat(payload);
   accounting_.count(CoreCounter::heartbeats_received);
   SessionLane& heard = session.lanes[lane];
-  if (beat.sent_us > heard.newest_sent_us) {
-    heard.newest_sent_us = beat.sent_us;
-    heard.newest_arrival = now;
-  }
+  if (beat.sent_us <= heard.newest_sent_us) return true;  // overtaken on the way: a newer one has said more
+  heard.newest_sent_us = beat.sent_us;
+  heard.newest_arrival = now;
   session.peer_heard_age_us = beat.heard_age_us;
   const bool deaf = core::from_us(beat.heard_age_us) >= down_after_;
   if (deaf || session.peer_is_deaf) session.pressing = true;

@@ -159,6 +159,11 @@ void MeshState::feed_changed(uint32_t t, bool relabelled) {
   Track& track = tracks[t];
   const Ask& asked = asks[track.feed];
   if (relabelled) redirect_flow(t);
+  // Who feeds us has found another way: the doubt was about the one before.
+  const bool same_way =
+      track.path_length == asked.path_length &&
+      std::equal(track.path.begin(), track.path.begin() + track.path_length, asked.path.begin());
+  if (!same_way) track.doubted = false;
   track.path = asked.path;
   track.path_length = asked.path_length;
   if (!asked.flowing) {

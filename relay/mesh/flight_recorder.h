@@ -100,7 +100,7 @@ class FlightRecorder {
  public:
   static constexpr uint32_t kKept = 1'000;
 
-  FlightRecorder() : flights_(kKept) {}
+  FlightRecorder() : flights_(kKept, Contents::kUnwritten) {}
 
   // Numbers `flight` and keeps it in the place of the oldest.
   void record(const Flight& flight) noexcept;

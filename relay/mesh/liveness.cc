@@ -44,22 +44,30 @@ void MeshState::on_evidence(const CoreEvent& e) {
   const auto parity = static_cast<int8_t>(slot & 1);
   // What was heard before the session was made is of one that had the slot before it.
   if (l.step == HandshakeStep::kAwaitProof && parity == l.made && e.heard > l.exchange_at) proven(l);
-  if (parity != l.active) return;  // of the session that was replaced
+  // On the session that was replaced the peer speaks until it hears of the new one: if that never comes, it
+  // has nothing but bad news, and only there.
+  const bool replaced = parity != l.active;
+  if (replaced && l.old_until.ns == 0) return;
   listen(l);
-  if (e.rtt_us != 0 && e.heard > l.sampled) {
+  if (!replaced && e.rtt_us != 0 && e.heard > l.sampled) {
     l.rtt.sample(e.rtt_us);
     l.sampled = e.heard;
   }
-  // Each core of the peer speaks for itself, and one that we send nothing to has not heard us: good news of
-  // any core outweighs bad news of another, for as long as two heartbeats and a bit. "Nothing yet" is bad
-  // news too, once an answer has had time to come (activate_session).
+  // "Nothing yet" is bad news too, once an answer has had time to come (activate_session).
   if (core::from_us(e.peer_heard_age_us) < config.link.down_after) {
+    if (replaced) return;  // it may be older than the new session
     l.heard_by_peer = now;
     l.deaf = false;
-  } else if (now - l.heard_by_peer >= config.link.heartbeat * 12 / 5) {
+  } else if (now - l.heard_by_peer >= doubt(l)) {
     l.deaf = true;
   }
   heard(l, e.heard);
+}
+
+// How long good news outweighs bad. Each core of the peer speaks for itself, and one that nothing is sent to
+// has not heard us: where there are several, what any of them said stands for two heartbeats and a bit.
+Nanos MeshState::doubt(const Link& l) const {
+  return l.cores > 1 ? config.link.heartbeat * 12 / 5 : Nanos{};
 }
 
 void MeshState::listen(Link& l) {

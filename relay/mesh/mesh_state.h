@@ -77,6 +77,7 @@ struct MeshState {
 
   // ---- liveness.cc
   void on_evidence(const CoreEvent& e);
+  Nanos doubt(const Link& l) const;
   void listen(Link& l);  // takes over what the data cores have heard
   void listen_to_due();
   void heard(Link& l, Nanos at);
@@ -260,7 +261,7 @@ struct MeshState {
     core::NodeId node{};
     bool certain = true;  // of NOT_HERE and GONE: we would know
   };
-  static std::optional<Denial> other_epoch(const Acquire& m, uint64_t generation);
+  static std::optional<Denial> other_epoch(uint64_t believed, uint64_t generation);
   uint64_t generation_here(uint32_t t) const;
   bool loops_back(const Track& track, core::NodeId node) const;
   bool too_far(const Track& track) const;

@@ -232,6 +232,7 @@ struct Serve {
   Label label{};
   CoreId core{};
   uint8_t hop_limit = 0;
+  uint64_t believed = 0;                      // the generation that it was asked for with; 0: any
   Nanos deadline{};                           // the asker's budget
   Nanos renew_at{};                           // kWaiting: PENDING is due
   uint64_t generation = 0;                    // kNegative, kEnded: what to say

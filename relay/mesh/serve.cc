@@ -50,6 +50,7 @@ void MeshState::repeat_serve(Link& l, uint32_t s, const Acquire& m) {
   serve.deadline = now + core::from_us(m.budget_us);
   if (serve.state != ServeState::kWaiting) return set_serve(s, ServeState::kAdd);
   serve.hop_limit = std::min(serve.hop_limit, m.hop_limit);
+  serve.believed = m.believed_generation;
   serve.renew_at = now;
   queue_serve(s);
 }
@@ -64,14 +65,16 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
   if (t == kNil) return answer_negative(l, m, {Outcome::not_here});
   const Track& track = tracks[t];
   if (const Publication* publication = source_publication(track); publication != nullptr) {
-    if (const auto other = other_epoch(m, publication->generation)) return answer_negative(l, m, *other);
+    if (const auto other = other_epoch(m.believed_generation, publication->generation))
+      return answer_negative(l, m, *other);
     return add_serve(new_serve(l, m, t));
   }
   // Packets would not get there from here: they have no hop left.
   if (too_far(track)) return answer_negative(l, m, denial(t, l, m));
   // Fed by a peer: whoever feeds us, or feeds them, is not to be fed by us.
   if (track.feed_state == FeedState::kEstablished && !wants_replacement(track) && !feeds(track, l.id)) {
-    if (const auto other = other_epoch(m, track.generation)) return answer_negative(l, m, *other);
+    if (const auto other = other_epoch(m.believed_generation, track.generation))
+      return answer_negative(l, m, *other);
     if (!loops_back(track, l.node)) return add_serve(new_serve(l, m, t));
     if (m.hop_limit == 0) {
       counters.add(MeshCounter::requests_looped);
@@ -83,9 +86,9 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
 
 // It is asked for with another generation than the one that is here. Not one packet of that may go out:
 // whoever is fed already under this request took another one for good.
-std::optional<MeshState::Denial> MeshState::other_epoch(const Acquire& m, uint64_t generation) {
-  if (m.believed_generation == 0 || m.believed_generation == generation) return std::nullopt;
-  const bool behind = m.believed_generation < generation;
+std::optional<MeshState::Denial> MeshState::other_epoch(uint64_t believed, uint64_t generation) {
+  if (believed == 0 || believed == generation) return std::nullopt;
+  const bool behind = believed < generation;
   return Denial{behind ? Outcome::stale_epoch : Outcome::future_epoch, generation};
 }
 
@@ -184,6 +187,7 @@ uint32_t MeshState::new_serve(Link& l, const Acquire& m, uint32_t t) {
   serve.label = m.label;
   serve.core = m.owner_core;
   serve.hop_limit = m.hop_limit;
+  serve.believed = m.believed_generation;
   serve.deadline = now + core::from_us(m.budget_us);
   serve.path = m.path;
   serve.path_length = m.path_length;
@@ -223,6 +227,8 @@ void MeshState::on_release_request(Link& l, const Release& m) {
   const uint32_t t = find_track(m.track);
   const uint32_t s = t == kNil ? kNil : find_serve(t, l.id);
   if (s == kNil || serves[s].id != m.request_id) return;
+  // Who feeds us asks no longer where else it is: it has found it, or will say that the feed is over.
+  if (serves[s].state == ServeState::kWaiting && feeds(tracks[t], l.id)) tracks[t].doubted = false;
   set_serve(s, ServeState::kRemove);
   mark(t);
 }
@@ -249,7 +255,11 @@ void MeshState::settle_serves(uint32_t t) {
   for (uint32_t s = track.serves.first, next = kNil; s != kNil && track.waiting_serves > 0; s = next) {
     next = serves[s].of_track.next;
     if (serves[s].state != ServeState::kWaiting) continue;
-    if (published) {
+    const auto other =
+        published || fed_well ? other_epoch(serves[s].believed, generation_here(t)) : std::nullopt;
+    if (other) {
+      deny(s, *other);
+    } else if (published) {
       add_serve(s);
     } else if (fed_well && loops_back(track, links[serves[s].link].node)) {
       deny(s, {Outcome::loop});

@@ -171,9 +171,9 @@ TEST(PacketPathLinks, TellsTheFirstWordAndWritesWhatFollowsOnTheBoard) {
   EXPECT_EQ(h.rings.evidence.read(slot).heard, Nanos{});
   for (int ms = 0; ms < 500; ms += 50) {
     h.now += core::from_ms(50);
-    h.arrive(
-        peer,
-        {heartbeat({.sent_us = 9, .echo_us = static_cast<uint64_t>(h.now.us()) - 700, .heard_age_us = 0})});
+    h.arrive(peer, {heartbeat({.sent_us = static_cast<uint64_t>(ms) + 9,
+                               .echo_us = static_cast<uint64_t>(h.now.us()) - 700,
+                               .heard_age_us = 0})});
     h.run();
     const relay::Evidence seen = h.rings.evidence.read(slot);
     EXPECT_EQ(seen.heard, h.now);
@@ -204,8 +204,9 @@ TEST(PacketPathLinks, TellsAWordAfterASilence) {
 TEST(PacketPathLinks, TellsThatThePeerIsDeafAndThatItHearsAgain) {
   H h;
   Peer& peer = h.link_up(0);
+  uint64_t sent_us = 0;
   const auto told = [&](uint32_t age_us) {
-    h.arrive(peer, {heartbeat({.heard_age_us = age_us})});
+    h.arrive(peer, {heartbeat({.sent_us = ++sent_us, .heard_age_us = age_us})});
     h.run(core::from_ms(10));
     return h.events().size();
   };
@@ -217,6 +218,23 @@ TEST(PacketPathLinks, TellsThatThePeerIsDeafAndThatItHearsAgain) {
   EXPECT_EQ(h.rings.evidence.read(peer.install.slot).heard_by_peer, good);
   EXPECT_EQ(told(1'000), 1u) << "the news that it hears again";
   EXPECT_EQ(told(1'000), 0u);
+}
+
+TEST(PacketPathLinks, AHeartbeatThatWasOvertakenSaysNothing) {
+  H h;
+  Peer& peer = h.link_up(0);
+  h.arrive(peer, {heartbeat({.sent_us = 100, .heard_age_us = 0})});
+  h.run(core::from_ms(10));
+  h.events();
+  const Nanos good = h.rings.evidence.read(peer.install.slot).heard_by_peer;
+  h.arrive(peer, {heartbeat({.sent_us = 90, .heard_age_us = 150'000})});
+  h.run(core::from_ms(10));
+  EXPECT_EQ(h.events().size(), 0u) << "it is bad news of an earlier moment than the good";
+  h.arrive(peer, {heartbeat({.sent_us = 110, .heard_age_us = 150'000})});
+  h.arrive(peer, {heartbeat({.sent_us = 105, .heard_age_us = 0})});
+  h.run(core::from_ms(10));
+  EXPECT_EQ(h.events().size(), 1u);
+  EXPECT_EQ(h.rings.evidence.read(peer.install.slot).heard_by_peer, good);
 }
 
 TEST(PacketPathLinks, TheBoardForgetsASessionThatIsRemoved) {

@@ -86,7 +86,7 @@ TEST(MeshAuditor, NamesAWayThatIsTooLongOrContainsItsOwnEnd) {
   EXPECT_EQ(judge_feeds(r, kNobody), "");
   r[0].feeds[0].path = {node(3), node(1), node(2)};
   EXPECT_NE(judge_feeds(r, kNobody).find("a way that contains it"), std::string::npos);
-  r[0].feeds[0].path.assign(kLongestPath + 1, node(7));
+  r[0].feeds[0].path = Way(std::vector(kLongestPath + 1, node(7)));
   EXPECT_NE(judge_feeds(r, kNobody).find("over 9 nodes"), std::string::npos);
 }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "relay/liveness.h"
+
 namespace trunkline::sim {
 
 using relay::LinkState;
@@ -29,13 +31,14 @@ std::string differing_setting(const relay::NodeConfig& a, const relay::NodeConfi
   return {};
 }
 
-// The deaf end counts 150 ms from the last packet that came. The mute end is told so by the other's
-// heartbeats, and believes it when no data core of the peer has said otherwise for 120 ms (2.4 heartbeats;
-// liveness.cc).
+// The deaf end counts 150 ms from the last packet that came. The mute end is told so by the other's next
+// heartbeat, which goes out each 10 ms by then, and may be told 5 ms later by its data core
+// (relay/liveness.h). Here every node has one core: where a peer has several, good news of any outweighs bad
+// news for 2.4 heartbeats.
 NoticeBounds notice_bounds(Nanos there, Nanos back, Nanos extra) {
   const relay::LinkTiming timing;
   const Nanos deaf = there + extra + timing.down_after + relay::kMeshTick;
-  const Nanos mute = deaf + back + extra + timing.heartbeat * 12 / 5 + timing.probe;
+  const Nanos mute = deaf + back + extra + timing.probe + relay::Liveness::kEvidenceInterval;
   return {deaf, mute};
 }
 
@@ -174,13 +177,7 @@ void LinkAuditor::judge_pair(NodeIndex index, NodeIndex peer, Nanos now) {
   if (node.states[peer] != LinkState::kUp) return;
   if (carries && on_time(other, now)) return;  // there is nothing to notice
   if (feigned(node, now)) return;
-  // What the longest-lived packet of the wire may add, and a node that runs late: when it hears, and when it
-  // acts.
-  Nanos extra = options_.path.jitter + options_.path.reorder_by + node.late_by * 2 + other.late_by;
-  if (options_.path.rate_bps != 0) {
-    extra = extra + Nanos{static_cast<int64_t>(uint64_t{options_.path.queue_bytes} * 8'000'000'000 /
-                                               options_.path.rate_bps)};
-  }
+  const Nanos extra = wire_extra() + node.late_by * 2 + other.late_by;
   const Nanos there = network_.delay(peer, index), back = network_.delay(index, peer);
   const auto silent_since = [&](Nanos since, Nanos bound, const char* why) {
     const Nanos from = std::max({since, node.on_time_since, node.since[peer] + kFirstWord});
@@ -206,6 +203,14 @@ void LinkAuditor::judge_pair(NodeIndex index, NodeIndex peer, Nanos now) {
   }
 }
 
+// What the wire may add to a way, at most.
+Nanos LinkAuditor::wire_extra() const {
+  const PathFaults& path = options_.path;
+  const Nanos extra = path.jitter + path.reorder_by;
+  if (path.rate_bps == 0) return extra;
+  return extra + Nanos{static_cast<int64_t>(uint64_t{path.queue_bytes} * 8'000'000'000 / path.rate_bps)};
+}
+
 // Whether copies that the wire kept can be as good as new to that node, so that a silence is feigned away: of
 // what a restored snapshot said in its former life, with keys that it uses again; or of what came while the
 // node stood still, for which its socket had no room.
@@ -221,7 +226,7 @@ void LinkAuditor::judge_incompatible(NodeIndex index, NodeIndex peer, const std:
   const Nanos there = network_.delay(peer, index);
   const Nanos known =
       std::max({node.on_time_since, nodes_[peer].on_time_since, node.since[peer] + kFirstWord}) +
-      notice_bounds(there, there, Nanos{}).deaf + node.late_by;
+      notice_bounds(there, there, wire_extra()).deaf + node.late_by;
   if (node.states[peer] == LinkState::kUp && nodes_[peer].mesh != nullptr && now > known) {
     return auditor_.violate(now, "L4: " + name(index, peer) + " is up, and they differ in " + setting);
   }

@@ -78,6 +78,7 @@ class LinkAuditor {
   relay::LinkState state(NodeIndex node, NodeIndex peer) const;
   void read(NodeIndex node);
   void judge_pair(NodeIndex node, NodeIndex peer, Nanos now);
+  Nanos wire_extra() const;
   bool feigned(const Node& node, Nanos now) const;
   void judge_incompatible(NodeIndex node, NodeIndex peer, const std::string& setting, Nanos now);
   void woke(NodeIndex node);

@@ -23,7 +23,7 @@ class Copy final : public relay::MeshNode::Inspector {
     to_.waits.push_back({v.track, v.on, v.hop_limit, v.pending});
   }
   void feed(const relay::MeshNode::FeedView& v) override {
-    to_.feeds.push_back({v.track, v.from, v.generation, v.established, {v.path.begin(), v.path.end()}});
+    to_.feeds.push_back({v.track, v.from, v.generation, v.established, Way(v.path)});
   }
   void serve(const relay::MeshNode::ServeView& v) override {
     to_.serves.push_back({v.track, v.to, v.waiting});

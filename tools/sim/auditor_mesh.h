@@ -14,8 +14,11 @@
 // One thread; owned by the fleet, which tells it when a node starts, has run, stands still, ends.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +30,27 @@
 #include "tools/sim/network.h"
 
 namespace trunkline::sim {
+
+// The most nodes on the way of media, publisher first: what a path in ANSWER has room for (docs/protocol.md).
+inline constexpr uint32_t kLongestPath = 8;
+
+// That way; one node more than it may be, so that a longer one is seen. In place: a look copies hundreds.
+class Way {
+ public:
+  Way() = default;
+  Way(std::initializer_list<core::NodeId> nodes) : Way(std::span(nodes.begin(), nodes.size())) {}
+  explicit Way(std::span<const core::NodeId> nodes)
+      : length_(static_cast<uint8_t>(std::min(nodes.size(), nodes_.size()))) {
+    std::copy_n(nodes.begin(), length_, nodes_.begin());
+  }
+  size_t size() const { return length_; }
+  const core::NodeId* begin() const { return nodes_.data(); }
+  const core::NodeId* end() const { return nodes_.data() + length_; }
+
+ private:
+  std::array<core::NodeId, kLongestPath + 1> nodes_{};
+  uint8_t length_ = 0;
+};
 
 // What stands between one node and its peers, as inspect() tells it.
 struct Relations {
@@ -41,7 +65,7 @@ struct Relations {
     core::NodeId from{};
     uint64_t generation = 0;
     bool established = false;
-    std::vector<core::NodeId> path{};
+    Way path{};
   };
   struct Serve {
     core::TrackId track{};
@@ -52,9 +76,6 @@ struct Relations {
   std::vector<Feed> feeds;
   std::vector<Serve> serves;
 };
-
-// The most nodes on the way of media, publisher first: what a path in ANSWER has room for (docs/protocol.md).
-inline constexpr uint32_t kLongestPath = 8;
 
 // Each returns what is wrong, in a sentence; empty: nothing. relations[i] are node i + 1's.
 std::string judge_single_feed(std::span<const Relations> relations);  // S3

@@ -142,6 +142,8 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
     for (NodeIndex other = 0; other < all.size(); ++other) {
       if (options_.is_small(other)) d.also |= any_of({Outcome::no_reply});
     }
+    // A feed of theirs that stands was tried first: whoever is asked then may be asked too late.
+    if (carried) d.also |= any_of({Outcome::no_reply});
     // Or it is further off than a packet may go: whoever is next to it says where it is all the same.
     d.also |= any_of({Outcome::deadline, Outcome::busy, Outcome::loop, Outcome::moved});
     d.within = {};

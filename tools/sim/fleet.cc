@@ -152,6 +152,7 @@ void Fleet::make(NodeIndex node) {
 void Fleet::crash(NodeIndex node) {
   Slot& slot = slots_[node];
   if (slot.node == nullptr) return;
+  slot.node->check_conservation(now());
   slot.node->count_drops(report_);
   mesh_auditor.stopped(node);
   slot.node.reset();
@@ -232,7 +233,9 @@ void Fleet::collect() {
   report_.simulated += now() * static_cast<int64_t>(slots_.size());
   for (uint32_t i = 0; i < kFaults; ++i) report_.faults[i] += options_.has(static_cast<Fault>(i)) ? 1 : 0;
   for (const Slot& slot : slots_) {
-    if (slot.node != nullptr) slot.node->count_drops(report_);
+    if (slot.node == nullptr) continue;
+    slot.node->check_conservation(now());
+    slot.node->count_drops(report_);
   }
   mesh_auditor.finish();
   const io::WireModel::Counters wire = network.totals();

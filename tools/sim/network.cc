@@ -227,6 +227,7 @@ void Network::apply(Path& p) {
 void Network::impair(NodeIndex from, NodeIndex to, bool on) {
   Path& p = path(from, to);
   p.impaired = on;
+  if (!on) p.whole_since = events_.now();
   apply(p);
 }
 
@@ -249,6 +250,7 @@ void Network::gray(NodeIndex from, NodeIndex to, Gray what, uint32_t size) {
 
 void Network::clear(NodeIndex from, NodeIndex to) {
   path(from, to).gray = false;
+  path(from, to).whole_since = events_.now();
 }
 
 void Network::heal() {
@@ -256,6 +258,7 @@ void Network::heal() {
     p.cuts = 0;
     p.gray = false;
     p.impaired = false;
+    p.whole_since = events_.now();
     apply(p);
   }
 }

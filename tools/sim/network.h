@@ -67,7 +67,7 @@ class Network final : public io::SimWire {
   void heal();
   // Since when nothing passes from `from` to `to`; kNever: something does.
   Nanos cut_since(NodeIndex from, NodeIndex to) const { return paths_[from * nodes_ + to].cut_since; }
-  // Since when it is not cut. Contract: it is not.
+  // Since when nothing is wrong with it. Contract: it is neither cut nor impaired.
   Nanos whole_since(NodeIndex from, NodeIndex to) const { return paths_[from * nodes_ + to].whole_since; }
   bool impaired(NodeIndex from, NodeIndex to) const {
     const Path& p = paths_[from * nodes_ + to];

@@ -47,6 +47,9 @@ class SimNode {
   // Something lies in the inbox or in a ring that run() would take.
   bool waiting() const { return path_waiting() || driver_.has_input(); }
   void count_drops(Report& report) const;
+  // Received = forwarded + dropped + held. Looked at now and then, and by the caller before the node ends:
+  // the path would end the process over it in its destructor, and the seed is to be printed first.
+  void check_conservation(Nanos now);
 
   // ---- the host's calls; `handle` is the auditor's. False when the queue of commands is full.
   bool publish(uint64_t handle, const Publication& publication, Nanos now);
@@ -83,7 +86,6 @@ class SimNode {
   void take_log(Nanos now);
   bool command(relay::HostCommand& command);
   uint64_t new_handle(uint16_t queue, uint64_t auditor_handle);
-  void check_conservation(Nanos now);
 
   NodeIndex index_;
   Auditor& auditor_;
@@ -99,6 +101,7 @@ class SimNode {
   std::unique_ptr<relay::PacketPath> path_;
   std::vector<Queue> queues_;
   Nanos due_{};
+  uint32_t runs_ = 0;
   Nanos mesh_due_{};          // the driver's next deadline: it changes when the driver runs
   bool commanded_ = false;    // the hosts said something that the driver has not taken
   relay::HostEvent event_{};  // 900 bytes, kept out of the loop's frame
