@@ -18,7 +18,7 @@ constexpr int64_t kMaxRttUs = 60'000'000;
 Liveness::Liveness(const NodeConfig& config, CoreId core, SessionTable& sessions, LaneWriter& lanes,
                    core::SpscRing<CoreEvent>& events, EvidenceBoard& board, Accounting& accounting)
     : core_(core),
-      default_interval_(config.link.heartbeat),
+      default_interval_(config.link.beat()),
       silence_(config.link.heartbeat * 11 / 10),
       down_after_(config.link.down_after),
       sessions_(sessions),

@@ -179,7 +179,7 @@ void MeshState::pace(Link& l, bool fast) {
   l.missed = fast;
   CoreCommand c;
   c.kind = CoreCommandKind::kLinkPace;
-  c.pace = {l.id, fast ? config.link.probe : config.link.heartbeat};
+  c.pace = {l.id, fast ? config.link.probe : config.link.beat()};
   command_all(c);
 }
 

@@ -6,6 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "tools/sim/batch.h"
 #include "tools/sim/world.h"
@@ -45,6 +49,22 @@ TEST(Shrinking, LeavesAFewFaultsOfManyAndTheSamePromise) {
   const std::string trace = short_trace(*again);
   EXPECT_LE(std::count(trace.begin(), trace.end(), '\n'), 40) << trace;
   EXPECT_NE(trace.find("S1: "), std::string::npos) << trace;
+}
+
+// What broke a promise once, as short as it was found: each failed before it was mended.
+TEST(Found, WhatWasFoundStaysMended) {
+  uint32_t replayed = 0;
+  for (const auto& file : std::filesystem::directory_iterator(TRUNKLINE_SOURCE_DIR "/tests/sim/found")) {
+    SCOPED_TRACE(file.path().filename().string());
+    std::ifstream in(file.path());
+    std::string why;
+    const auto recipe = parse_recipe({std::istreambuf_iterator<char>(in), {}}, why);
+    ASSERT_TRUE(recipe.has_value()) << why;
+    const RunResult run = run_recipe(*recipe);
+    EXPECT_TRUE(run.violations.empty()) << run.violations.front().text;
+    ++replayed;
+  }
+  EXPECT_GE(replayed, 3u);
 }
 
 TEST(Shrinking, ARecipeOfAWholeSeedIsThatSeed) {

@@ -66,8 +66,8 @@ TEST(Stuck, TheMeshIsAsCalmAsBeforeFiveSecondsAfterAnOutage) {
   expect_goals(stuck_storm);
 }
 
-// The mute end of a half-open link learns it from the other: 150 ms, one way there and one back, and as long
-// as it takes to believe it (auditor_links.cc).
+// The mute end of a half-open link learns it from the other: 150 ms, one way there and one back, and its next
+// heartbeat (auditor_links.cc).
 TEST(Stuck, ADeadLinkIsNoticedByBothEndsAndAHalfOpenOneByTheDeafEndIn150Ms) {
   StuckTally tally;
   const StuckFigures figures = stuck_down(tally);
@@ -75,7 +75,7 @@ TEST(Stuck, ADeadLinkIsNoticedByBothEndsAndAHalfOpenOneByTheDeafEndIn150Ms) {
   expect_met(figures[0]);
   expect_met(figures[1]);
   const StuckFigure& mute = figures[3];
-  EXPECT_LE(mute.value(), 150 + 120 + 10 + 1) << mute.name;
+  EXPECT_LE(mute.value(), 150 + 10 + 5 + 1) << mute.name;
   expect_well(tally);
 }
 
