@@ -186,11 +186,6 @@ class Links {
   Nanos quiet_due(size_t i) const { return due_[i].quiet; }
   Nanos due(size_t i) const { return std::min(due_[i].quiet, due_[i].other); }
   void untouch_all() { std::fill(touched_.begin(), touched_.end(), 0); }
-  Nanos earliest() const {
-    Nanos earliest = core::kNever;
-    for (const Due& due : due_) earliest = std::min({earliest, due.quiet, due.other});
-    return earliest;
-  }
 
  private:
   struct Due {

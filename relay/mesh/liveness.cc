@@ -99,7 +99,7 @@ void MeshState::listen(Link& l) {
 // what was heard is taken over, of all links at once that come within half a heartbeat, and no other part of
 // them is looked at. So a node with thirty well links looks twice per heartbeat, not thirty times.
 void MeshState::listen_to_due() {
-  if (links.earliest() > now) return;
+  if (links_due > now) return;
   const Nanos soon = now + config.link.heartbeat / 2;
   for (size_t i = 0; i < links.size(); ++i) {
     if (i + 2 < links.size()) core::prefetch_line(&links.untouched(i + 2));

@@ -160,14 +160,17 @@ void MeshState::work() {
 void MeshState::plan() {
   const Nanos timers = wheel.next_deadline();
   more = more || !dirty.empty() || timers <= now;
+  links_due = core::kNever;
   for (uint32_t i = 0; i < links.size(); ++i) {
-    if (!links.touched(i)) continue;
-    const Link& l = links[i];
-    more = more || has_work(l);
-    links.set_due(i, quiet_deadline(l), std::min(other_deadline(l), flush_deadline(l)));
+    if (links.touched(i)) {
+      const Link& l = links[i];
+      more = more || has_work(l);
+      links.set_due(i, quiet_deadline(l), std::min(other_deadline(l), flush_deadline(l)));
+    }
+    links_due = std::min(links_due, links.due(i));
   }
   if (!more) links.untouch_all();  // otherwise the next step goes on with them
-  next_step = more ? now : std::min(timers, links.earliest());
+  next_step = more ? now : std::min(timers, links_due);
 }
 
 void MeshState::expire_timers() {

@@ -352,6 +352,7 @@ struct MeshState {
   uint32_t outputs_left = 0;
   uint32_t units_left = 0;
   bool more = false;  // work is left
+  Nanos links_due{};  // when the first link is to be looked at, as the last step left them
   Nanos next_step{};  // when the next step is due, as the last one left things
 };
 
