@@ -101,7 +101,7 @@ struct LinkTiming {  // design: links
   Nanos down_after = core::from_ms(150);
   // What a data core keeps: a little less, so that after two losses in a row the third, and what it is late
   // by, still comes within down_after.
-  Nanos beat() const { return heartbeat * 24 / 25; }
+  constexpr Nanos beat() const { return heartbeat * 24 / 25; }
 };
 
 // A laboratory's impairment of what this node sends to one address (see io/wire_model.h for the meaning).

@@ -101,7 +101,8 @@ class PacketPath {
   static constexpr uint32_t kFramesPerRun = 64;
   static constexpr uint32_t kHostPacketsPerRun = 64;
   static constexpr Nanos kFlowIdleAfter = core::from_s(1);
-  static constexpr Nanos kFlowCheckInterval = core::from_ms(50);
+  // On the beats of heartbeats, as they are by default: no core wakes for it alone.
+  static constexpr Nanos kFlowCheckInterval = LinkTiming{}.beat();
   static constexpr Nanos kTooBigInterval = core::from_s(1);
 
   using Group = std::span<const Record>;

@@ -152,10 +152,13 @@ uint64_t ControlStream::received_bits() const noexcept {
 }
 
 Nanos ControlStream::timeout(Nanos rto_base, uint8_t backoffs) const noexcept {
+  // A path that is slower than the cap is waited for all the same: the link's own round trips say so, of
+  // which there are many. Segments may be few, and one that met a peer that stood still is a sample of
+  // seconds.
+  const Nanos most = std::max(rto_base, kMaxTimeout);
   const Nanos measured = srtt_ > Nanos{} ? srtt_ + rttvar_ * 4 : rto_base;
-  const Nanos base = std::max(measured, kMinTimeout);
-  // A path that is slower than the cap is waited for all the same.
-  return std::min(base * (int64_t{1} << backoffs), std::max(base, kMaxTimeout));
+  const Nanos base = std::clamp(measured, kMinTimeout, most);
+  return std::min(base * (int64_t{1} << backoffs), most);
 }
 
 // ---- receiving

@@ -76,9 +76,10 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
     if (const auto other = other_epoch(m.believed_generation, track.generation))
       return answer_negative(l, m, *other);
     if (!loops_back(track, l.node)) return add_serve(new_serve(l, m, t));
+    // What is here came through them. Where else it is they may ask us to ask.
     if (m.hop_limit == 0) {
       counters.add(MeshCounter::requests_looped);
-      return answer_negative(l, m, {Outcome::loop});
+      return answer_negative(l, m, denial(t, l, m));
     }
   }
   if (m.hop_limit == 0 || !pass_on(l, m, t)) answer_negative(l, m, denial(t, l, m));
@@ -121,7 +122,7 @@ MeshState::Denial MeshState::denial(uint32_t t, const Link& l, const Acquire& m)
   if (tombstone != nullptr && tombstone->state == PublicationState::kGone) {
     return {Outcome::gone, tombstone->generation};
   }
-  if (feeds(track, l.id)) return {Outcome::loop};
+  if (feeds(track, l.id) || loops_back(track, l.node)) return {Outcome::loop};
   // An older publication is still here, or a feed that is too long to be passed on: it is somewhere.
   const bool published = tombstone != nullptr && tombstone->state == PublicationState::kLive;
   return {Outcome::not_here, 0, {}, !published && track.feed_state == FeedState::kNone};

@@ -108,7 +108,7 @@ TEST(LinkAuditor, FindsTheSettingInWhichTwoNodesDiffer) {
 TEST(LinkAuditor, TheDeafEndNoticesFirst) {
   const NoticeBounds bounds = notice_bounds(core::from_ms(40), core::from_ms(30), core::from_ms(5));
   EXPECT_EQ(bounds.deaf, core::from_ms(40 + 5 + 150 + 1));
-  EXPECT_EQ(bounds.mute, bounds.deaf + core::from_ms(30 + 5 + 10 + 5));
+  EXPECT_EQ(bounds.mute, bounds.deaf + core::from_ms(30 + 5 + 120 + 10 + 5));
 }
 
 }  // namespace

@@ -33,12 +33,13 @@ std::string differing_setting(const relay::NodeConfig& a, const relay::NodeConfi
 
 // The deaf end counts 150 ms from the last packet that came. The mute end is told so by the other's next
 // heartbeat, which goes out each 10 ms by then, and may be told 5 ms later by its data core
-// (relay/liveness.h). Here every node has one core: where a peer has several, good news of any outweighs bad
-// news for 2.4 heartbeats.
+// (relay/liveness.h). Where a session has just begun, which nobody outside can see, it has 2.4 heartbeats of
+// patience for the first good news; how soon it is without that, tests/sim/stuck_test.cc asks.
 NoticeBounds notice_bounds(Nanos there, Nanos back, Nanos extra) {
   const relay::LinkTiming timing;
   const Nanos deaf = there + extra + timing.down_after + relay::kMeshTick;
-  const Nanos mute = deaf + back + extra + timing.probe + relay::Liveness::kEvidenceInterval;
+  const Nanos mute =
+      deaf + back + extra + timing.heartbeat * 12 / 5 + timing.probe + relay::Liveness::kEvidenceInterval;
   return {deaf, mute};
 }
 

@@ -172,6 +172,18 @@ TEST(ControlStream, MeasuresEachSegmentOnceAndNoRepeat) {
   EXPECT_EQ(a.round_trip(), from_ms(10)) << "neither the repeat nor what was known to be there is a sample";
 }
 
+TEST(ControlStream, OneSampleOfAPeerThatStoodStillDoesNotMakeTheNextLossWait) {
+  ControlStream a(8), b(8);
+  ASSERT_TRUE(a.try_append(message(1)));
+  give(b, from_ms(10), flushed(a, from_ms(0))[0]);
+  give(a, from_ms(4'000), flushed(b, from_ms(10))[0]);
+  EXPECT_EQ(a.round_trip(), from_ms(4'000));
+  ASSERT_TRUE(a.try_append(message(2)));
+  flushed(a, from_ms(4'000));  // lost
+  EXPECT_EQ(a.next_deadline(), from_ms(4'000) + ControlStream::kMaxTimeout);
+  EXPECT_EQ(flushed(a, from_ms(4'500)).size(), 1u);
+}
+
 TEST(ControlStream, SegmentsBeyondTheBitmapAreRepeatedWhenTheyComeIntoView) {
   ControlStream a(128), b(128);
   for (uint32_t i = 0; i < 100; ++i) ASSERT_TRUE(a.try_append(message(i, 1000)));
