@@ -218,10 +218,10 @@ void MeshState::negative_answer(uint32_t a, const Answer& m) {
   asked.outcome = m.outcome;
   unlink_ask(a);
   // The newest publisher knows. So does a node that only a hint names, once every peer has announced all it
-  // has: whoever else had the track would have said so.
+  // has: whoever else had the track would have said so, and nobody has.
   const bool hinted = loc != kNil && locations[loc].hint;
-  asked.authoritative = m.authoritative && asked.hop_limit == 0 &&
-                        (asked.named || (hinted && config.full_mesh && all_views_complete()));
+  const bool alone = config.full_mesh && newest_announced(track) == 0 && all_views_complete();
+  asked.authoritative = m.authoritative && asked.hop_limit == 0 && (asked.named || (hinted && alone));
   if (m.outcome == Outcome::moved || m.outcome == Outcome::draining) follow(a, m);
   const bool elsewhere = m.outcome == Outcome::not_here || m.outcome == Outcome::gone ||
                          (m.outcome == Outcome::moved && asked.hop_limit == 0);

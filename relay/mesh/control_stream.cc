@@ -40,7 +40,7 @@ ControlStream::ControlStream(uint32_t window)
 }
 
 void ControlStream::reset(uint64_t first) noexcept {
-  flush_wanted_ = ack_owed_ = false;
+  flush_wanted_ = ack_owed_ = contradicted_ = false;
   timer_ = core::kNever;
   unacked_ = sent_ = open_ = expected_ = first;
   open_bytes_ = held_count_ = 0;
@@ -177,7 +177,10 @@ ControlStream::Received ControlStream::receive(Nanos now, std::span<const uint8_
   const uint64_t received = load_be64(p + 8);
   const int64_t advance = distance(load_be32(p + 4), unacked_);
   const int64_t named = advance + (received == 0 ? 0 : 1 + static_cast<int64_t>(std::bit_width(received)));
-  if (named > static_cast<int64_t>(sent_ - unacked_)) return Received::kRejected;
+  if (named > static_cast<int64_t>(sent_ - unacked_)) {
+    contradicted_ = true;
+    return Received::kRejected;
+  }
   if (advance >= 0) acknowledge(now, unacked_ + static_cast<uint64_t>(advance), received);
 
   if (payload.empty()) return Received::kAccepted;

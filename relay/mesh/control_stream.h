@@ -98,6 +98,10 @@ class ControlStream {
   // Since when the peer acknowledges nothing although something is under way; kNever: it does, or nothing is.
   Nanos stalled_since() const noexcept { return sent_ > unacked_ ? progress_at_ : core::kNever; }
 
+  // The peer acknowledged what was never sent: it has heard another stream on this session, that of a machine
+  // of which this one is a copy. What is said here it may take for what it knows; only a new stream will do.
+  bool contradicted() const noexcept { return contradicted_; }
+
   // Smoothed round-trip time as acknowledgements show it; 0: no sample yet.
   Nanos round_trip() const noexcept { return srtt_; }
 
@@ -132,6 +136,7 @@ class ControlStream {
   uint32_t window_;
   bool flush_wanted_ = false;
   bool ack_owed_ = false;
+  bool contradicted_ = false;
   Nanos timer_ = core::kNever;
 
   // sending

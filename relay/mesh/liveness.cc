@@ -6,8 +6,8 @@
 //   nothing for down_after            down
 //   the peer's heartbeat says that    down (half-open: its packets arrive, ours do not), because what it
 //   it has not heard us for that long sends is of no use without what we answer
-//   control not acknowledged for 3 s  up, and a new session is made: either the two ends do not mean the same
-//                                     stream any more, or a new one costs nothing
+//   control not acknowledged for 3 s, up, and a new session is made: the two ends do not mean the same stream
+//   any or what was never sent is         more, or a new one costs nothing
 //
 // Down keeps sessions, flows, outputs and subscriptions: media that still gets through is not to be dropped
 // on suspicion. The first evidence brings the link back; meanwhile handshakes are tried.
@@ -193,7 +193,7 @@ Nanos MeshState::other_deadline(const Link& l) const {
   if (l.old_until.ns != 0) earliest = std::min(earliest, l.old_until);
   if (!l.alive && l.active >= 0) earliest = std::min(earliest, l.heard + lease());
   if (l.alive && config.rules.retry_links && l.retry_at == core::kNever) {
-    if (l.untold) earliest = Nanos{};
+    if (l.untold || l.stream.contradicted()) earliest = Nanos{};
     if (l.stream.stalled_since() != core::kNever) {
       earliest = std::min(earliest, l.stream.stalled_since() + kStalled);
     }
@@ -217,7 +217,9 @@ void MeshState::link_timer(Link& l) {
     counters.add(MeshCounter::streams_stalled);
     log(LogLevel::kWarn, "node %llu %s: a new session is tried",
         static_cast<unsigned long long>(l.node.value),
-        l.untold ? "was down when tracks ended" : "has acknowledged no control for 3 s");
+        l.stream.contradicted() ? "acknowledges what this node never said"
+        : l.untold              ? "was down when tracks ended"
+                                : "has acknowledged no control for 3 s");
     l.retry_at = now;
   }
   if (now >= l.retry_at) handshake_timer(l);
@@ -226,7 +228,7 @@ void MeshState::link_timer(Link& l) {
 bool MeshState::wants_new_stream(const Link& l) const {
   const Nanos since = l.stream.stalled_since();
   const bool stalled = since != core::kNever && now >= since + kStalled;
-  return l.alive && config.rules.retry_links && (stalled || l.untold);
+  return l.alive && config.rules.retry_links && (stalled || l.untold || l.stream.contradicted());
 }
 
 Nanos MeshState::lease() const {

@@ -147,7 +147,7 @@ struct LinkStatus {
   X(handshakes_ignored,    "handshake datagrams of unknown nodes, malformed, or out of order")       \
   X(links_up,              "times a link came up")                                                   \
   X(links_down,            "times a link went down")                                                 \
-  X(streams_stalled,       "new sessions tried because control was stuck, or an end was not told")   \
+  X(streams_stalled,       "new sessions tried: control was stuck or another's, or an end untold")   \
   X(control_segments_sent, "control segments sent, repeats included")                                \
   X(control_repeats,       "control segments sent again")                                            \
   X(control_received,      "control segments received")                                              \

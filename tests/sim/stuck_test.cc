@@ -93,15 +93,14 @@ TEST(Stuck, MediaComesAnotherWayWhenTheFeedingLinkDies) {
   expect_well(tally);
 }
 
-// A lost heartbeat and a pause of 100 ms together are as long as the silence of a dead peer, and so are two
-// lost heartbeats in a row, of the 67 000 of a run: links are called down. What must hold all the more: media
-// does not end with it; a pause alone is no alarm, nor is a lost heartbeat alone.
+// A lost heartbeat and a pause of 100 ms together are as long as the silence of a dead peer: links are called
+// down. What must hold all the more: media does not end with it; pauses alone are no alarm, nor are losses.
 TEST(Stuck, PausesAndLossEndNoSubscription) {
   StuckTally tally;
   const StuckFigures figures = stuck_false_down(tally);
   ASSERT_EQ(figures.size(), 5u);
   expect_met(figures[1]);
-  EXPECT_LE(figures[2].value(), 67'000 * 0.02 * 0.02) << figures[2].name;
+  expect_met(figures[2]);
   EXPECT_LT(figures[3].value(), figures[0].value()) << "media is as good as heartbeats";
   expect_met(figures[4]);
   expect_well(tally);

@@ -38,8 +38,10 @@ std::string differing_setting(const relay::NodeConfig& a, const relay::NodeConfi
 NoticeBounds notice_bounds(Nanos there, Nanos back, Nanos extra) {
   const relay::LinkTiming timing;
   const Nanos deaf = there + extra + timing.down_after + relay::kMeshTick;
-  const Nanos mute =
-      deaf + back + extra + timing.heartbeat * 12 / 5 + timing.probe + relay::Liveness::kEvidenceInterval;
+  // It may have begun with what was still on its way, and then waits a round trip for its first word.
+  const Nanos begun = (there + back) * 2 + extra * 4;
+  const Nanos mute = std::max(deaf + back + extra, begun) + timing.heartbeat * 12 / 5 + timing.probe +
+                     relay::Liveness::kEvidenceInterval;
   return {deaf, mute};
 }
 
@@ -217,7 +219,10 @@ Nanos LinkAuditor::wire_extra() const {
 // node stood still, for which its socket had no room.
 bool LinkAuditor::feigned(const Node& node, Nanos now) const {
   if (!options_.has(Fault::replay)) return false;
-  const bool missed_much = node.still_until.ns > 0 && now < node.still_until + options_.path.replay_by;
+  // The last of them, and the silence after it.
+  const Nanos noticed = relay::LinkTiming{}.down_after + node.late_by * 2 + relay::kMeshTick;
+  const bool missed_much =
+      node.still_until.ns > 0 && now < node.still_until + options_.path.replay_by + noticed;
   return options_.has(Fault::clone) || missed_much;
 }
 

@@ -34,7 +34,7 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
   // With hardly any room, its own or that of whoever has the track, only the deadline is promised.
   if (options_.is_small(node)) return {};
   // Of two publishers, as while a track moves, only the newer one counts for those who have heard of it.
-  bool to_be_had = false, elsewhere = lost_lately(track);
+  bool to_be_had = false, elsewhere = lost_lately(track) || lost_unnoticed(track);
   Nanos within{};
   for (const NodeIndex publisher : track.publishers) {
     if (options_.is_small(publisher)) return {};
@@ -62,7 +62,7 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
       also |= any_of({Outcome::unauthorized});
   }
   if (elsewhere) {
-    // The newer one may be the one that is not to be had: then the no to it is as good.
+    // The newer one may be the one that is not to be had, or is not any more: then the no to it is as good.
     also |= absent(node, track).also;
     also |= any_of({Outcome::deadline, Outcome::no_reply, Outcome::not_here, Outcome::gone});
     return {Expect::kOk, also, {}};
@@ -128,6 +128,7 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
   const uint64_t dead = of_the_dead(node, track);
   d.also = of_peers(node) | of_hints(node, track) | dead;
   if ((dead & any_of({Outcome::stalled})) != 0) d.within = {};  // a feed of theirs that stands is tried first
+  if (lost_unnoticed(track)) d.within = {};                     // and whoever is believed to have it
   const auto& peers = options_.links.peers(node);
   if (std::any_of(peers.begin(), peers.end(), [this](NodeIndex peer) { return options_.is_small(peer); }))
     d.within = {};
@@ -237,6 +238,14 @@ Nanos Demands::broken_for() const {
 bool Demands::lost_lately(const TrackTruth& track) const {
   return std::any_of(track.lost.begin(), track.lost.end(), [&](const TrackTruth::Loss& loss) {
     return !fleet_.is_up(loss.node) && fleet_.now() - loss.when < kLease + kNoticed;
+  });
+}
+
+// One that published it is back as a copy of what it was before, with the keys that its peers know: they take
+// it for the same, and believe what it announced until it denies it once.
+bool Demands::lost_unnoticed(const TrackTruth& track) const {
+  return std::any_of(track.lost.begin(), track.lost.end(), [&](const TrackTruth::Loss& loss) {
+    return fleet_.is_up(loss.node) && fleet_.restored(loss.node) >= loss.when;
   });
 }
 

@@ -55,6 +55,7 @@ class Demands {
   uint64_t of_peers(NodeIndex node) const;
   uint64_t of_hints(NodeIndex node, const TrackTruth& track) const;
   bool lost_lately(const TrackTruth& track) const;
+  bool lost_unnoticed(const TrackTruth& track) const;
   uint64_t of_the_dead(NodeIndex node, const TrackTruth& track) const;
   uint64_t unreachable(NodeIndex node, NodeIndex peer) const;
   Nanos broken_for() const;

@@ -136,6 +136,7 @@ void Fleet::start(NodeIndex node) {
 }
 
 void Fleet::restore(NodeIndex node) {
+  slots_[node].restored = now();
   make(node);
 }
 

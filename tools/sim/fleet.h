@@ -46,6 +46,8 @@ class Fleet {
   // Contract: it is down. It comes back with the incarnation and the random numbers of its last start, as a
   // virtual machine does that is restored from a snapshot.
   void restore(NodeIndex node);
+  // When it was last; before its first time: a moment that nothing comes before.
+  Nanos restored(NodeIndex node) const { return slots_[node].restored; }
   // Contract: it is down. What it is started with next.
   void rebuild(NodeIndex node, const Build& build);
   const Build& build(NodeIndex node) const { return slots_[node].build; }
@@ -96,6 +98,7 @@ class Fleet {
     Nanos wake_at = core::kNever;  // of the kWake event that counts
     Nanos still_from{};
     Nanos clock{};  // wall clock minus true time
+    Nanos restored{-1};
     uint64_t incarnation = 0;
     relay::NodeConfig config{};
     Build build{};

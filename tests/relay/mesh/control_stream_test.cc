@@ -258,8 +258,10 @@ TEST(ControlStream, RejectsWithoutEffectWhatIsNotASegment) {
   }
   EXPECT_EQ(give(b, from_ms(1), changed([](Bytes& s) { s[16] = 0; })), Received::kRejected) << "no flag";
   EXPECT_EQ(give(b, from_ms(1), changed([](Bytes& s) { s[16] = 3; })), Received::kRejected) << "other flag";
+  EXPECT_FALSE(b.contradicted());
   EXPECT_EQ(give(b, from_ms(1), changed([](Bytes& s) { s[7] = 1; })), Received::kRejected)
       << "ack of nothing";
+  EXPECT_TRUE(b.contradicted());
   EXPECT_EQ(give(b, from_ms(1), changed([](Bytes& s) { s[15] = 1; })), Received::kRejected)
       << "bit of nothing";
   EXPECT_EQ(give(b, from_ms(1), changed([](Bytes& s) { s.resize(kMaxFrameBytes + 1); })),
