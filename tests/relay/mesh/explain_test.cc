@@ -39,6 +39,12 @@ TEST_F(MeshExplainTest, AnAbsentTrackIsDeniedByEveryPeerThatWasAsked) {
   mesh_.run_for(from_ms(22));
   ASSERT_EQ(mesh_.only(0, 7).outcome, Outcome::not_here);
   EXPECT_EQ(line(0), "does not flow: nobody has it: 4 of 4 nodes said so, 12 ms ago");
+  const Explanation e = explain(0);
+  ASSERT_EQ(e.peer_count, 4u);
+  for (const PeerView& peer : e.shown_peers()) {
+    EXPECT_EQ(peer.link.rtt_us, static_cast<uint32_t>(kRoundTrip.us()));
+    EXPECT_GE(peer.link.rtt_p99_us, peer.link.rtt_us);
+  }
   mesh_.run_for(from_s(60));
   EXPECT_EQ(line(0), "does not flow: nobody has it: 4 of 4 nodes said so, 60 s ago")
       << "the recorder remembers";

@@ -2,6 +2,8 @@
 // taps. Acquires themselves are acquire_test.cc.
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "tests/relay/mesh/mesh_fixture.h"
 
 namespace trunkline::relay {
@@ -9,6 +11,58 @@ namespace {
 
 using core::from_ms;
 using core::from_s;
+
+// ---- what the whole mesh is judged by
+
+TEST_F(MeshNodeTest, WhatStandsBetweenTwoNodesIsShown) {
+  struct Seen final : MeshNode::Inspector {
+    void wait(const MeshNode::WaitView& v) override { waits.push_back(v); }
+    void feed(const MeshNode::FeedView& v) override { feeds.push_back(v); }
+    void serve(const MeshNode::ServeView& v) override { serves.push_back(v); }
+    std::vector<MeshNode::WaitView> waits;
+    std::vector<MeshNode::FeedView> feeds;
+    std::vector<MeshNode::ServeView> serves;
+  };
+  const auto look = [this](uint32_t i) {
+    Seen seen;
+    mesh_.mesh(i).inspect(seen);
+    return seen;
+  };
+  up(2);
+  mesh_.publish(0, 1, a_);
+  mesh_.run_for(kRoundTrip);
+  mesh_.acquire(1, 7, a_);
+  mesh_.run_for(kRoundTrip / 2);
+  const Seen asking = look(1);
+  ASSERT_EQ(asking.waits.size(), 1u);
+  EXPECT_EQ(asking.waits[0].track, a_);
+  EXPECT_EQ(asking.waits[0].on.value, 1u);
+  EXPECT_EQ(asking.waits[0].hop_limit, 0u);
+  EXPECT_FALSE(asking.waits[0].pending);
+  EXPECT_TRUE(asking.feeds.empty());
+  mesh_.run_for(kRoundTrip);
+  const Seen fed = look(1), serving = look(0);
+  EXPECT_TRUE(fed.waits.empty());
+  ASSERT_EQ(fed.feeds.size(), 1u);
+  EXPECT_EQ(fed.feeds[0].from.value, 1u);
+  EXPECT_TRUE(fed.feeds[0].established);
+  ASSERT_EQ(serving.serves.size(), 1u);
+  EXPECT_EQ(serving.serves[0].to.value, 2u);
+  EXPECT_FALSE(serving.serves[0].waiting);
+  expect_no_leak();
+}
+
+TEST_F(MeshNodeTest, FeedbackGoesToThePublishersOwnLabel) {
+  up(2);
+  mesh_.publish(0, 1, a_);
+  mesh_.run_for(kRoundTrip);
+  mesh_.acquire(1, 7, a_);
+  mesh_.run_for(kRoundTrip * 2);
+  ASSERT_EQ(mesh_.only(1, 7).outcome, Outcome::ok);
+  EXPECT_NE(mesh_.newest_flow(0).label, Label{});
+  EXPECT_EQ(mesh_.newest_flow(1).upstream_label, mesh_.newest_flow(0).label);
+  expect_no_leak();
+}
 
 // ---- stalled, busy, limits
 

@@ -240,6 +240,26 @@ TEST_F(RelayTest, AFeedWhoseLinkDiesIsReplacedBehindItsSubscribersBack) {
   expect_no_leak();
 }
 
+TEST_F(RelayTest, AFeedThatHasFallenSilentIsNotHandedOut) {
+  up(3);
+  flowing(0, 1, a_);
+  mesh_.acquire(1, 7, a_);
+  stream(0, from_ms(100));
+  ASSERT_EQ(mesh_.only(1, 7).outcome, Outcome::ok);
+  mesh_.both_ways(0, 1, {from_ms(5), 0, true});
+  mesh_.both_ways(0, 2, {from_ms(5), 0, true});
+  mesh_.run_for(from_ms(300));
+  mesh_.acquire(2, 8, a_);
+  mesh_.run_for(from_ms(100));
+  EXPECT_EQ(mesh_.only(2, 8).outcome, Outcome::link_down)
+      << "not STALLED, after a yes that was worth nothing";
+  EXPECT_EQ(mesh_.only(2, 8).node.value, 1u);
+  mesh_.both_ways(0, 1, {from_ms(5), 0, false});
+  mesh_.both_ways(0, 2, {from_ms(5), 0, false});
+  stream(0, from_s(2));
+  expect_no_leak();
+}
+
 // Two nodes that could not hear of each other publish a track with the same generation: each is as good as
 // the other for who asks anew, and not the same media for who has one of them.
 TEST_F(RelayTest, AFeedIsNotReplacedByAnotherPublicationOfTheSameGeneration) {
