@@ -28,8 +28,11 @@ uint32_t MeshDriver::run_once(Nanos now) {
   blocked_ = false;
   if (!never_blocks_ && connecting(now)) return 0;
   connecting_until_ = Nanos{0};
-  uint32_t done = run_timers(now);
+  // What has happened comes before what falls due: media that is here is not missed. Each step looks at the
+  // timers too, so no deadline waits for more than one event.
+  uint32_t done = 0;
   for (const auto& core : rings_.cores) done += run_core(now, *core);
+  done += run_timers(now);
   for (uint16_t queue = 0; queue < rings_.channels.size(); ++queue) done += run_channel(queue);
   done += run_static(now_);
   done += run_questions(now_);

@@ -182,6 +182,7 @@ struct MeshState {
   void arm_search(uint32_t t);
   void track_timer(uint32_t t);
   bool leads_elsewhere(const Ask& asked) const;
+  bool has_denied(uint32_t t, LinkId link) const;
   Verdict verdict_of(uint32_t t) const;
   Verdict verdict_at_deadline(uint32_t t) const;
   Verdict unreachable(const Link& l) const;

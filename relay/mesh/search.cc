@@ -203,6 +203,13 @@ bool MeshState::leads_elsewhere(const Ask& asked) const {
   return there == nullptr || !there->can_ask();
 }
 
+// It was asked, and does not have it.
+bool MeshState::has_denied(uint32_t t, LinkId link) const {
+  const uint32_t a = find_ask(t, link);
+  return a != kNil && asks[a].state == AskState::kNegative &&
+         (asks[a].outcome == Outcome::not_here || asks[a].outcome == Outcome::gone);
+}
+
 // If the search ended now.
 Verdict MeshState::verdict_of(uint32_t t) const {
   const Track& track = tracks[t];
@@ -212,9 +219,10 @@ Verdict MeshState::verdict_of(uint32_t t) const {
   };
   std::array<uint32_t, kMaxLocations> order;
   const uint32_t n = candidates(t, order);
-  // Nobody's no is the last word while somebody who says that he has the track cannot be asked.
-  const bool certain = std::none_of(order.begin(), order.begin() + n, [this](uint32_t loc) {
-    return !locations[loc].hint && !links[locations[loc].link].can_ask();
+  // Nobody's no is the last word while somebody says that he has the track, and cannot be asked, or will not
+  // give it.
+  const bool certain = std::none_of(order.begin(), order.begin() + n, [&](uint32_t loc) {
+    return !locations[loc].hint && !has_denied(t, locations[loc].link);
   });
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     const Ask& asked = asks[a];

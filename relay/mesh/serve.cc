@@ -69,8 +69,10 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
       return answer_negative(l, m, *other);
     return add_serve(new_serve(l, m, t));
   }
-  // Packets would not get there from here: they have no hop left.
-  if (too_far(track)) return answer_negative(l, m, denial(t, l, m));
+  // Packets would not get there from here: they have no hop left. Whose own feed this one hangs on asks for a
+  // shorter one.
+  const bool hangs_on_it = m.hop_limit > 0 && loops_back(track, l.node);
+  if (too_far(track) && !hangs_on_it) return answer_negative(l, m, denial(t, l, m));
   // Fed by a peer: whoever feeds us, or feeds them, is not to be fed by us.
   if (track.feed_state == FeedState::kEstablished && !wants_replacement(track) && !feeds(track, l.id)) {
     if (const auto other = other_epoch(m.believed_generation, track.generation))
