@@ -86,6 +86,8 @@ void MeshState::waiter_timer(uint32_t w) {
   Track& track = tracks[waiter.track];
   if (now >= waiter.deadline) {
     mark(waiter.track);
+    settle(w);  // what has come in this very instant counts
+    if (waiter.track == kNil || waiter.told) return;
     return finish(w, verdict_at_deadline(waiter.track));
   }
   // It waited for an announcement, and none came.
