@@ -118,7 +118,8 @@ void MeshHarness::on_control(Node& node, LinkId link, uint32_t session_index,
 void MeshHarness::on_event(Node& node, const HostEvent& e) {
   node.heard.push_back({e.kind, e.handle, e.outcome, e.authoritative, e.flowing, e.local, e.node, e.attempts,
                         now_, e.elapsed, e.generation, e.text.data(),
-                        std::string(e.descriptor.begin(), e.descriptor.begin() + e.descriptor_bytes)});
+                        std::string(e.descriptor.begin(), e.descriptor.begin() + e.descriptor_bytes),
+                        e.core});
   if (e.kind == HostEventKind::kPublished) {
     const auto index = flow_label(e.flow, e.core, core_bits_for(node.config.data_cores), 0).index();
     node.flows[index].truth = e.track;

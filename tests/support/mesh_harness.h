@@ -43,6 +43,7 @@ struct Heard {
   uint64_t generation;
   std::string text;
   std::string descriptor;
+  CoreId core;
 };
 
 class MeshHarness {

@@ -97,6 +97,19 @@ TEST_F(MeshExplainTest, ATrackThatComesOverARelayNamesTheWay) {
   EXPECT_EQ(explain(1).served, 1u);
 }
 
+TEST_F(MeshExplainTest, AFlightSaysWhetherTheTrackWasPublishedHere) {
+  up(2);
+  mesh_.publish(0, 1, a_);
+  mesh_.run_for(kRoundTrip);
+  for (uint32_t i = 0; i < 2; ++i) mesh_.acquire(i, 7, a_);
+  mesh_.run_for(kRoundTrip * 2);
+  for (uint32_t i = 0; i < 2; ++i) {
+    ASSERT_EQ(mesh_.mesh(i).flights().recorded(), 1u);
+    EXPECT_EQ(mesh_.mesh(i).flights().at(0).outcome, Outcome::ok);
+    EXPECT_EQ(mesh_.mesh(i).flights().at(0).local, i == 0);
+  }
+}
+
 TEST_F(MeshExplainTest, EveryTerminalOutcomeIsAFlight) {
   up(2);
   mesh_.publish(1, 1, a_);

@@ -52,6 +52,21 @@ TEST_F(MeshNodeTest, WhatStandsBetweenTwoNodesIsShown) {
   expect_no_leak();
 }
 
+TEST_F(MeshNodeTest, AnOkNamesTheDataCoreThatDelivers) {
+  up(2);  // with two data cores each: tracks go to them by turns
+  mesh_.publish(0, 1, a_);
+  mesh_.publish(0, 2, b_);
+  mesh_.run_for(kRoundTrip);
+  mesh_.acquire(1, 7, a_);
+  mesh_.run_for(kRoundTrip * 2);
+  mesh_.acquire(1, 8, b_);
+  mesh_.run_for(kRoundTrip * 2);
+  ASSERT_EQ(mesh_.only(1, 7).outcome, Outcome::ok);
+  ASSERT_EQ(mesh_.only(1, 8).outcome, Outcome::ok);
+  EXPECT_EQ(mesh_.only(1, 7).core.value + mesh_.only(1, 8).core.value, 1);
+  expect_no_leak();
+}
+
 TEST_F(MeshNodeTest, FeedbackGoesToThePublishersOwnLabel) {
   up(2);
   mesh_.publish(0, 1, a_);
