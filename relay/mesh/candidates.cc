@@ -66,7 +66,8 @@ void MeshState::forget_old_answers(uint32_t t) {
   }
 }
 
-// Who ran out of the budget of somebody with less time than those who wait now is asked again.
+// Who ran out of the budget of somebody with less time than those who wait now is asked again. It may be the
+// answer to an early copy of a request that was repeated with more time since.
 void MeshState::ask_for_longer(uint32_t t) {
   const Track& track = tracks[t];
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
@@ -327,6 +328,7 @@ bool MeshState::ask(uint32_t t, Link& l, bool named) {
 // A request of its own: what was answered to the former one may still be under way, a second time.
 void MeshState::rename_ask(uint32_t a) {
   asks[a].id = (++ask_serial << 24) | a;
+  asks[a].asked_until = core::kNever;
 }
 
 void MeshState::ask_again(uint32_t a) {

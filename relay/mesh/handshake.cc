@@ -352,9 +352,11 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   l.heard = goes_on ? now : now + first_word;
   l.deaf = false;
   l.cores = peer_cores;
-  // To hear a first word and to say so: a round trip, and two heartbeats and a bit in case one is lost.
+  // To hear a first word and to say so: a round trip, and two heartbeats and a bit in case one is lost. Twice
+  // as long where the confirm has yet to reach the peer, and may have to be asked for again.
+  const bool confirmed = goes_on || first_word.ns == 0;
   const Nanos answer =
-      goes_on ? std::min(l.rtt.p99(), l.rtt.smoothed() * 2) : std::max(l.rtt.smoothed(), first_word) * 2;
+      confirmed ? std::min(l.rtt.p99(), l.rtt.smoothed() * 2) : std::max(l.rtt.smoothed(), first_word) * 2;
   l.heard_by_peer = now + answer + config.link.heartbeat * 12 / 5 - doubt(l);
   // Everything is said anew. What the peer said before counts until its new view is complete, unless it is
   // another incarnation: that one has nothing of the old.

@@ -221,7 +221,7 @@ bool MeshState::pump_asks(Link& l) {
     if (!append(l, request(l, ask))) return false;
     counters.add(MeshCounter::requests_sent);
     ask.sent_session = l.session;
-    ask.asked_until = tracks[ask.track].search_deadline;
+    ask.asked_until = std::min(ask.asked_until, tracks[ask.track].search_deadline);
     l.next_ask = ask.of_link.next;
     if (ask.state == AskState::kOk) continue;
     // Its time begins now.

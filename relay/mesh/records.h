@@ -185,16 +185,16 @@ struct Ask {
   bool probe = false;          // of an ejected peer that is half open
   bool queued = false;         // not sent yet, or to be sent again
   uint8_t hop_limit = 0;
-  uint8_t tries = 0;              // attempts whose time is over, and answers that said "later"
-  uint32_t sent_session = 0;      // the link's session it was last sent in; 0: never
-  uint64_t believed = 0;          // the generation that STALE_EPOCH told; 0: what the locations say
-  uint64_t incarnation = 0;       // of the peer, when it answered OK
-  core::NodeId moved_to{};        // kNegative, MOVED
-  uint64_t moved_generation = 0;  // that is announced there; 0: the peer was told so, and does not know
-  Nanos until{};                  // kWaiting: the attempt's end; kBusy: when to ask again
-  Nanos alone_until{};            // hop_limit > 0: no other peer is to ask as well
-  Nanos asked_until{};            // the deadline that its budget was computed from
-  Label label{};                  // ours
+  uint8_t tries = 0;                 // attempts whose time is over, and answers that said "later"
+  uint32_t sent_session = 0;         // the link's session it was last sent in; 0: never
+  uint64_t believed = 0;             // the generation that STALE_EPOCH told; 0: what the locations say
+  uint64_t incarnation = 0;          // of the peer, when it answered OK
+  core::NodeId moved_to{};           // kNegative, MOVED
+  uint64_t moved_generation = 0;     // that is announced there; 0: the peer was told so, and does not know
+  Nanos until{};                     // kWaiting: the attempt's end; kBusy: when to ask again
+  Nanos alone_until{};               // hop_limit > 0: no other peer is to ask as well
+  Nanos asked_until = core::kNever;  // the soonest deadline that a copy's budget was computed from
+  Label label{};                     // ours
   CoreId core{};
   Label feedback_label{};  // the peer's
   CoreId feedback_core{};

@@ -259,6 +259,26 @@ TEST_F(LinkTest, ARestartedPeerIsANewIncarnationAndEndsWhatItFed) {
   expect_media(1, 0, 6);
 }
 
+// Who proved itself holds the session already: it can say within a round trip that it hears.
+TEST_F(LinkTest, ANewIncarnationThatHearsNothingIsGivenUpAfterARoundTrip) {
+  make(2);
+  mesh_.both_ways(0, 1, {from_ms(100), 0, false});
+  start_and_run(from_s(8));
+  mesh_.crash(0);
+  mesh_.run_for(from_s(1));
+  mesh_.start(0);
+  const auto run_until = [this](uint32_t i, bool is_up) {
+    const Nanos since = mesh_.now();
+    while ((mesh_.link(i, 1 - i).state == LinkState::kUp) != is_up && mesh_.now() - since < from_s(5))
+      mesh_.run_for(from_ms(1));
+    return mesh_.now() - since;
+  };
+  run_until(0, true);
+  mesh_.wire(1, 0).cut = true;
+  EXPECT_LE(run_until(1, true), from_ms(101)) << "the confirm was on its way";
+  EXPECT_LE(run_until(1, false), from_ms(200 + 120 + 10)) << "a round trip, two heartbeats and a bit";
+}
+
 TEST_F(LinkTest, ANodeWhoseClockWentBackRaisesItsIncarnation) {
   make(2);
   start_and_run(from_ms(300));
