@@ -124,7 +124,8 @@ MeshState::Denial MeshState::denial(uint32_t t, const Link& l, const Acquire& m)
   if (tombstone != nullptr && tombstone->state == PublicationState::kGone) {
     return {Outcome::gone, tombstone->generation};
   }
-  if (feeds(track, l.id) || loops_back(track, l.node)) return {Outcome::loop};
+  // It would come back to them; but nothing does over a link that is down.
+  if (!suspect(track) && (feeds(track, l.id) || loops_back(track, l.node))) return {Outcome::loop};
   // An older publication is still here, or a feed that is too long to be passed on: it is somewhere.
   const bool published = tombstone != nullptr && tombstone->state == PublicationState::kLive;
   return {Outcome::not_here, 0, {}, !published && track.feed_state == FeedState::kNone};

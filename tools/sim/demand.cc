@@ -64,7 +64,8 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
   if (elsewhere) {
     // The newer one may be the one that is not to be had, or is not any more: then the no to it is as good.
     also |= absent(node, track).also;
-    also |= any_of({Outcome::deadline, Outcome::no_reply, Outcome::not_here, Outcome::gone});
+    also |= any_of(
+        {Outcome::deadline, Outcome::no_reply, Outcome::not_here, Outcome::gone, Outcome::future_epoch});
     return {Expect::kOk, also, {}};
   }
   if (within < deadline) return {Expect::kOk, also, within};
@@ -234,10 +235,17 @@ Nanos Demands::broken_for() const {
   return std::max(Nanos{}, fleet_.now() - begin);
 }
 
-// One that published it went down, and may come back yet as far as its peers know.
+// One that published it went down, and may come back yet as far as its peers know: what is there again is
+// refused, or does not get through.
 bool Demands::lost_lately(const TrackTruth& track) const {
+  const auto known_again = [this](NodeIndex node) {
+    const auto& peers = options_.links.peers(node);
+    return fleet_.is_up(node) && std::all_of(peers.begin(), peers.end(), [&](NodeIndex peer) {
+             return !fleet_.is_up(peer) || meets(peer, node);
+           });
+  };
   return std::any_of(track.lost.begin(), track.lost.end(), [&](const TrackTruth::Loss& loss) {
-    return !fleet_.is_up(loss.node) && fleet_.now() - loss.when < kLease + kNoticed;
+    return fleet_.now() - loss.when < kLease + kNoticed && !known_again(loss.node);
   });
 }
 

@@ -160,6 +160,26 @@ TEST_F(RelayTest, ARelayWithoutBudgetSaysDeadlineAtOnce) {
   expect_no_leak();
 }
 
+// What is fed by way of the asker loops back to it, unless the way is broken: then it is just not there.
+TEST_F(RelayTest, AFeedByWayOfTheAskerOverALinkThatIsDownIsNoLoop) {
+  chain(3);
+  flowing(0, 1, a_);
+  mesh_.acquire(2, 7, a_);
+  stream(0, from_ms(200));
+  ASSERT_EQ(mesh_.only(2, 7).outcome, Outcome::ok);
+  mesh_.both_ways(0, 2, {from_ms(5), 0, false});
+  mesh_.crash(1);
+  mesh_.restart(0);
+  mesh_.run_for(from_s(1));
+  ASSERT_EQ(mesh_.link(0, 2).state, LinkState::kUp);
+  mesh_.acquire(0, 8, a_);
+  mesh_.run_for(from_s(1));
+  EXPECT_EQ(mesh_.only(0, 8).outcome, Outcome::not_here);
+  mesh_.start(1);
+  mesh_.run_for(from_s(3));
+  expect_no_leak();
+}
+
 TEST_F(RelayTest, ANewerPublicationElsewhereEndsWhatIsFedByTheOld) {
   up(3);
   flowing(0, 1, a_);
