@@ -1,0 +1,154 @@
+// BoundedTable: one writer that inserts, erases, and uses entries again, and readers beside it. Whatever a
+// reader is told must have been true at some instant of its look-up, and what one reader was told another
+// that comes after it must not be behind.
+#include <array>
+#include <vector>
+
+#include "core/bounded_table.h"
+#include "tests/model/programs.h"
+#include "tests/model/sync.h"
+
+namespace trunkline::model {
+
+namespace {
+
+using Table = core::BoundedTable<ModelSync>;
+constexpr core::HashKey kKey{21, 22};
+constexpr uint32_t kNone = Table::kNone;
+
+core::TrackId id_of(uint64_t n) {
+  core::TrackId id;
+  for (size_t i = 0; i < 8; ++i) id.bytes[i] = static_cast<uint8_t>(n >> (8 * i));
+  return id;
+}
+
+// Keys that meet wherever they go: with the same two buckets and, if `tag` is not 0, the same tag. So each
+// takes the entry that another left.
+std::vector<core::TrackId> look_alikes(size_t count, uint32_t buckets, uint64_t tag) {
+  std::vector<core::TrackId> ids;
+  const auto second = [buckets](uint64_t hash) { return ((hash >> 26) | 1) & (buckets - 1); };
+  for (uint64_t n = 0; ids.size() < count; ++n) {
+    const uint64_t hash = core::keyed_hash16(kKey, id_of(n).bytes.data());
+    if ((tag == 0 || hash >> 48 == tag) && (hash & (buckets - 1)) == 0 && second(hash) == 1)
+      ids.push_back(id_of(n));
+  }
+  return ids;
+}
+
+struct Step {
+  uint32_t key;     // which of the look-alikes; readers look for key 0
+  uint32_t record;  // kNone: erase
+};
+
+// A table, what its writer does to it while others read, and what that makes of key 0.
+struct History {
+  const std::vector<core::TrackId>& keys;
+  Table table;
+  std::vector<Step> steps;
+  std::vector<uint32_t> truths;  // the record of key 0 after so many steps
+  Word<uint32_t> ended;          // how many have surely been taken
+  Word<uint32_t> told;           // what one reader knows, for another
+
+  History(const std::vector<core::TrackId>& ids, uint32_t capacity, const std::vector<Step>& before,
+          const std::vector<Step>& during)
+      : keys(ids), table(capacity, kKey), steps(during) {
+    uint32_t now = kNone;
+    for (const Step& step : before) {
+      apply(step);
+      if (step.key == 0) now = step.record;
+    }
+    truths.push_back(now);
+    for (const Step& step : steps) truths.push_back(step.key == 0 ? step.record : truths.back());
+  }
+  void apply(const Step& step) {
+    if (step.record == kNone) {
+      require(table.erase(keys[step.key]), "what is there cannot be erased");
+    } else {
+      require(table.insert(keys[step.key], step.record) != Table::Insert::kFull, "the table is full");
+    }
+  }
+  void write() {
+    for (uint32_t i = 0; i < steps.size(); ++i) {
+      apply(steps[i]);
+      ended.store_release(i + 1);
+    }
+  }
+  // The first step from `from` on after which the answer was true.
+  uint32_t when(uint32_t answer, uint32_t from) const {
+    while (from < truths.size() && truths[from] != answer) ++from;
+    require(from < truths.size(), "an answer that was not true, or is not any more");
+    return from;
+  }
+  uint32_t look(bool burst, uint32_t from) const {
+    uint32_t answer = kNone;
+    if (burst) {
+      table.find_burst(std::span(keys).first(1), {&answer, 1});
+    } else {
+      answer = table.find(keys[0]).value_or(kNone);
+    }
+    return when(answer, from);
+  }
+};
+
+// A reader that looks so many times: each answer was true when the last one was, or later.
+void read(History& history, bool burst, uint32_t times) {
+  for (uint32_t i = 0, at = 0; i < times; ++i)
+    at = history.look(burst, std::max(at, history.ended.load_acquire()));
+}
+
+struct Case {
+  const char* name;
+  std::vector<Step> before, during;
+};
+
+NamedProgram one_reader(const Case& what, bool burst, uint32_t times) {
+  static const std::vector<core::TrackId> kKeys = look_alikes(3, 2, 0x4321);
+  return {std::string("table, ") + what.name + (burst ? ", in a burst" : ""), [=](Scenario& s) {
+            auto& history = s.make<History>(kKeys, 8u, what.before, what.during);
+            s.thread("writer", [&history] { history.write(); });
+            s.thread("reader", [&history, burst, times] { read(history, burst, times); });
+          }};
+}
+
+// What one reader has seen, another that it tells of it must not be behind.
+NamedProgram two_readers(const Case& what) {
+  static const std::vector<core::TrackId> kKeys = look_alikes(3, 2, 0x4321);
+  return {std::string("table, two readers, ") + what.name, [=](Scenario& s) {
+            auto& history = s.make<History>(kKeys, 8u, what.before, what.during);
+            s.thread("writer", [&history] { history.write(); });
+            s.thread("first", [&history] { history.told.store_release(history.look(false, 0)); });
+            s.thread("second", [&history] { history.look(false, history.told.load_acquire()); });
+          }};
+}
+
+// Both buckets of all keys are full but for one place, and then without any: key 0 goes to the stash.
+NamedProgram stash() {
+  static const std::vector<core::TrackId> kKeys = look_alikes(18, 8, 0);
+  std::vector<Step> before;
+  for (uint32_t k = 2; k < kKeys.size(); ++k) before.push_back({k, k});
+  return {"table, a key in the stash", [=](Scenario& s) {
+            auto& history = s.make<History>(
+                kKeys, 32u, before, std::vector<Step>{{0, 1}, {0, kNone}, {1, 2}, {0, 3}, {1, kNone}});
+            s.thread("writer", [&history] { history.write(); });
+            s.thread("reader", [&history] { read(history, false, 1); });
+          }};
+}
+
+}  // namespace
+
+std::vector<NamedProgram> table_programs() {
+  const Case reuse{"an entry is used for another key", {{0, 1}}, {{0, kNone}, {1, 2}}};
+  const Case back{"a key comes back with another record", {{0, 1}}, {{0, kNone}, {0, 2}}};
+  const Case aba{"an entry goes to another key and back", {{0, 1}}, {{0, kNone}, {1, 2}, {1, kNone}, {0, 3}}};
+  const Case update{"a record is replaced", {{0, 1}, {1, 9}}, {{0, 2}, {0, 3}}};
+  const Case appear{"a key comes and goes", {{1, 9}}, {{0, 1}, {0, kNone}, {2, 5}}};
+  std::vector<NamedProgram> all;
+  for (const Case& what : {reuse, back, aba, update, appear}) {
+    for (const bool burst : {false, true}) all.push_back(one_reader(what, burst, 2));
+  }
+  for (const Case& what : {reuse, back, update}) all.push_back(two_readers(what));
+  all.push_back(stash());
+  return all;
+}
+
+}  // namespace trunkline::model

@@ -1,0 +1,71 @@
+// WakeWord beside a ring: whoever sleeps is woken when there is work, and never sleeps on it.
+#include "core/spsc_ring.h"
+#include "core/wake_word.h"
+#include "tests/model/programs.h"
+#include "tests/model/sync.h"
+
+namespace trunkline::model {
+
+namespace {
+
+struct Shared {
+  core::SpscRing<Cell, ModelSync> rings[2]{core::SpscRing<Cell, ModelSync>(2),
+                                           core::SpscRing<Cell, ModelSync>(2)};
+  core::WakeWord<ModelSync> word;
+  Event event;
+};
+
+void produce(Shared& shared, uint32_t ring, uint32_t items) {
+  for (uint32_t i = 1; i <= items; ++i) {
+    require(shared.rings[ring].try_push(Cell(i)), "the ring is full");
+    if (shared.word.should_wake()) shared.event.signal();
+  }
+}
+
+// Takes `items`, sleeping whenever there are none.
+void sleep_and_work(Shared& shared, uint32_t rings, uint32_t items) {
+  uint32_t next[2] = {1, 1}, taken = 0;
+  const auto work = [&] {
+    bool any = false;
+    for (uint32_t r = 0; r < rings; ++r) {
+      Cell item;
+      if (!shared.rings[r].try_pop(item)) continue;
+      require(item.value() == next[r]++, "items come out in order, each once");
+      ++taken;
+      any = true;
+    }
+    return any;
+  };
+  for (uint32_t round = 0; taken < items; ++round) {
+    assume(round < items + 2);
+    if (work()) continue;
+    shared.word.announce_sleep();
+    if (!work()) shared.event.wait();
+    shared.word.awake();
+  }
+}
+
+NamedProgram one_producer(uint32_t items) {
+  return {"wake word, one producer of " + std::to_string(items), [=](Scenario& s) {
+            auto& shared = s.make<Shared>();
+            s.thread("producer", [&shared, items] { produce(shared, 0, items); });
+            s.thread("sleeper", [&shared, items] { sleep_and_work(shared, 1, items); });
+          }};
+}
+
+NamedProgram two_producers() {
+  return {"wake word, two producers", [](Scenario& s) {
+            auto& shared = s.make<Shared>();
+            s.thread("one", [&shared] { produce(shared, 0, 1); });
+            s.thread("two", [&shared] { produce(shared, 1, 1); });
+            s.thread("sleeper", [&shared] { sleep_and_work(shared, 2, 2); });
+          }};
+}
+
+}  // namespace
+
+std::vector<NamedProgram> wake_programs() {
+  return {one_producer(1), one_producer(2), two_producers()};
+}
+
+}  // namespace trunkline::model
