@@ -260,7 +260,8 @@ bool Demands::lost_unnoticed(const TrackTruth& track) const {
 // What went for good is given up with its lease: until then feeds from it stand, and what it announced. Where
 // a path works in one direction the deaf end says so for its own lease, and only then does the other's begin.
 uint64_t Demands::of_the_dead(NodeIndex node, const TrackTruth& track) const {
-  constexpr uint64_t kMeanwhile = any_of({Outcome::ok, Outcome::stalled});
+  // Such a feed may have come by way of the node itself.
+  constexpr uint64_t kMeanwhile = any_of({Outcome::ok, Outcome::stalled, Outcome::loop});
   const bool died = lost_lately(track);
   const bool broken = broken_for().ns > 0 && broken_for() < kLease * 2 + kNoticed;
   const bool cut_off = broken && (!track.publishers.empty() || !track.lost.empty());
@@ -271,7 +272,14 @@ uint64_t Demands::of_the_dead(NodeIndex node, const TrackTruth& track) const {
   // What it withdrew while it could not be heard stands as well, until its lease is over; and a request that
   // was under way when the link went down is waited for, because the link may come back.
   const bool leases_run = broken_for() < kLease * 2 + kNoticed;
-  return (died || cut_off ? kMeanwhile : 0) |
+  // Its publisher is known again, but somebody over whom it came is not there.
+  const auto recent = [this](const TrackTruth::Loss& loss) {
+    return fleet_.now() - loss.when < kLease + kNoticed;
+  };
+  const bool orphaned = fleet_.any_down() && std::any_of(track.lost.begin(), track.lost.end(), recent);
+  return (died || cut_off ? kMeanwhile
+          : orphaned      ? any_of({Outcome::loop})
+                          : 0) |
          (own && leases_run ? any_of({Outcome::link_down, Outcome::no_reply}) : 0);
 }
 

@@ -55,6 +55,9 @@ class Fleet {
   void run_late(NodeIndex node, Nanos at_most);      // 0: on time again
   void delay_timers(NodeIndex node, Nanos at_most);  // the same, but what arrives is handled at once
   bool is_up(NodeIndex node) const { return slots_[node].node != nullptr; }
+  bool any_down() const {
+    return std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.node == nullptr; });
+  }
   // Contract: it is up.
   const SimNode& node(NodeIndex node) const { return *slots_[node].node; }
 
