@@ -24,7 +24,9 @@ class Atomic {
   void store_relaxed(T v) noexcept { value_.store(v, std::memory_order_relaxed); }
   void store_release(T v) noexcept { value_.store(v, std::memory_order_release); }
   // Read-modify-writes: only where a header argues why a plain store will not do.
-  T exchange_acq_rel(T v) noexcept { return value_.exchange(v, std::memory_order_acq_rel); }
+  T exchange_relaxed(T v) noexcept { return value_.exchange(v, std::memory_order_relaxed); }
+  T exchange_acquire(T v) noexcept { return value_.exchange(v, std::memory_order_acquire); }
+  T exchange_release(T v) noexcept { return value_.exchange(v, std::memory_order_release); }
   T fetch_add_relaxed(T v) noexcept { return value_.fetch_add(v, std::memory_order_relaxed); }
   bool compare_exchange_acq_rel(T& expected, T desired) noexcept {
     return value_.compare_exchange_strong(expected, desired, std::memory_order_acq_rel,

@@ -38,10 +38,12 @@
 //   I2  between two different contents of an entry its control word goes through "empty", and it never
 //       returns to a value it had before
 // Edges
-//   R1 -> A1  key and record are written before the control word that shows them
+//   R1 -> A1  key and record, and what the record stands for, are written before the control word that shows
+//             them
 //   R2 -> A2  the control word became "empty" before the key and record of the next use were written; so a
 //             reader that reads any of the new content finds the word changed when it looks again (A2 keeps
 //             that second look behind the reading)
+//   R3 -> A2  what a record stands for is written before it replaces another
 #pragma once
 
 #include <algorithm>
@@ -130,14 +132,14 @@ class BoundedTable {
     const Place place = place_of(id);
     if (const Position at = position_of(id, place); at.bucket != kNone) {
       // Same key, same version: a reader of this insertion sees the old record or the new, both were true.
-      entry(at.bucket, at.slot).record.store_release(record);  // R2 (keeps one order for all stores here)
+      entry(at.bucket, at.slot).record.store_release(record);  // R3
       return Insert::kUpdated;
     }
     if (size() == capacity_) return Insert::kFull;
     const uint32_t bucket = bucket_for(place);
     if (bucket == kNone) return Insert::kFull;
-    // Before the entry can be seen: whoever is to find it in the stash must know to look there.
-    if (bucket >= stash_) stash_used_.store_release(stash_used_.load_relaxed() + 1);  // R1
+    // Relaxed, but before the entry can be seen (R1): whoever is to find it there knows to look.
+    if (bucket >= stash_) stash_used_.store_relaxed(stash_used_.load_relaxed() + 1);
     const uint32_t slot = free_slot(bucket);
     Entry& e = entry(bucket, slot);
     e.high.store_release(id.high());  // R2
@@ -158,8 +160,8 @@ class BoundedTable {
     // Relaxed is enough: what must not overtake this store are the stores of the next use, and those are
     // releases (R2). The version stays; the next insertion raises it.
     word.store_relaxed(word.load_relaxed() >> kTagBits << kTagBits);
-    // After the word: while the entry is to be found, the stash is known to be in use.
-    if (at.bucket >= stash_) stash_used_.store_release(stash_used_.load_relaxed() - 1);  // R1
+    // Relaxed: whoever still looks, and whoever looks no more, misses a key that is gone.
+    if (at.bucket >= stash_) stash_used_.store_relaxed(stash_used_.load_relaxed() - 1);
     size_.store_relaxed(size() - 1);  // a count, nothing is read on the strength of it
     return true;
   }
@@ -240,7 +242,8 @@ class BoundedTable {
   }
   uint32_t find_beyond_first(const TrackId& id, const Place& place) const noexcept {
     uint32_t record = find_in(place.second, id, place.tag);
-    if (record != kNone || stash_used_.load_acquire() == 0) return record;  // A1
+    // Relaxed: who must find the key knows of its insertion, and so of the count that came before it.
+    if (record != kNone || stash_used_.load_relaxed() == 0) return record;
     for (uint32_t i = 0; i < kStashBuckets && record == kNone; ++i) {
       record = find_in(stash_ + i, id, place.tag);
     }

@@ -53,6 +53,13 @@ class FingerprintSet {
   size_t size_ = 0;
 };
 
+const char* file_name(const char* path) {
+  const char* slash = std::strrchr(path, '/');
+  return slash == nullptr ? path : slash + 1;
+}
+
+}  // namespace
+
 const char* name_of(Access access) {
   switch (access) {
     case Access::kLoad:
@@ -70,13 +77,6 @@ const char* name_of(Access access) {
   }
   return "";
 }
-
-const char* file_name(const char* path) {
-  const char* slash = std::strrchr(path, '/');
-  return slash == nullptr ? path : slash + 1;
-}
-
-}  // namespace
 
 class Explorer {
  public:

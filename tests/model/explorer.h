@@ -27,6 +27,7 @@
 namespace trunkline::model {
 
 enum class Access : uint8_t { kLoad, kStore, kExchange, kAdd, kCompareExchange, kWait };
+const char* name_of(Access access);
 
 // A place in the source where a word is accessed, and in what order.
 struct Site {

@@ -143,14 +143,18 @@ std::vector<Litmus> table() {
       store_buffering("SB release, acquire", kRelease, kAcquire),
       {"SB through one word's updates", false,  // what WakeWord rests on
        [](Scenario& s, Machine& m) {
-         s.thread("one", [&m] {
+         const auto update = [&m](uint32_t value) {
+           uint32_t old = 0;
+           while (!m.z.compare_exchange(old, value, kBoth)) assume(old <= 2);
+         };
+         s.thread("one", [&m, update] {
            put(m.x, 1, kRelaxed);
-           m.z.exchange_acq_rel(1);
+           update(1);
            m.a = get(m.y, kRelaxed);
          });
-         s.thread("two", [&m] {
+         s.thread("two", [&m, update] {
            put(m.y, 1, kRelaxed);
-           m.z.exchange_acq_rel(2);
+           update(2);
            m.b = get(m.x, kRelaxed);
          });
        },

@@ -101,6 +101,20 @@ NamedProgram sizes() {
           }};
 }
 
+// Of a ring through which one item goes nobody is told that there were two: that would be a count below zero.
+NamedProgram one_item() {
+  return {"ring of 2, one item", [](Scenario& s) {
+            auto& ring = s.make<Ring>(2u);
+            s.thread("producer", [&ring] { require(ring.try_push(Cell(1)), "an empty ring is full"); });
+            s.thread("consumer", [&ring] {
+              Cell item;
+              assume(ring.try_pop(item));
+            });
+            s.thread("onlooker",
+                     [&ring] { require(ring.size_approx() <= 1, "more items than there ever were"); });
+          }};
+}
+
 // What an item stands for: begun by the producer, used and ended by the consumer, begun again by the producer
 // when the consumer has given it back through a second ring. This is how buffers go to another core and come
 // home.
@@ -151,6 +165,7 @@ std::vector<NamedProgram> ring_programs() {
     all.push_back(through("in bursts, out one by one", capacity, Way::kBurst, Way::kOne));
   }
   all.push_back(sizes());
+  all.push_back(one_item());
   all.push_back(pool_return());
   return all;
 }

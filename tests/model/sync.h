@@ -23,13 +23,16 @@ class Word {
   T load_acquire(const Where& where = Where::current()) const noexcept { return load({true, false}, where); }
   void store_relaxed(T v, const Where& where = Where::current()) noexcept { store(v, {}, where); }
   void store_release(T v, const Where& where = Where::current()) noexcept { store(v, {false, true}, where); }
-  T exchange_acq_rel(T v, const Where& where = Where::current()) noexcept {
-    return static_cast<T>(detail::exchange(at_, static_cast<uint64_t>(v), {true, true}, where));
+  T exchange_relaxed(T v, const Where& where = Where::current()) noexcept { return exchange(v, {}, where); }
+  T exchange_acquire(T v, const Where& where = Where::current()) noexcept {
+    return exchange(v, {true, false}, where);
+  }
+  T exchange_release(T v, const Where& where = Where::current()) noexcept {
+    return exchange(v, {false, true}, where);
   }
   T fetch_add_relaxed(T v, const Where& where = Where::current()) noexcept {
     return static_cast<T>(detail::add(at_, static_cast<uint64_t>(v), {}, where));
   }
-  // With these orders no class here needs it; peers that are rewritten here do.
   bool compare_exchange(T& expected, T desired, Order order, const Where& where = Where::current()) noexcept {
     auto old = static_cast<uint64_t>(expected);
     const bool done = detail::compare_exchange(at_, old, static_cast<uint64_t>(desired), order, where);
@@ -44,6 +47,9 @@ class Word {
   T load(Order order, const Where& where) const { return static_cast<T>(detail::load(at_, order, where)); }
   void store(T v, Order order, const Where& where) {
     detail::store(at_, static_cast<uint64_t>(v), order, where);
+  }
+  T exchange(T v, Order order, const Where& where) {
+    return static_cast<T>(detail::exchange(at_, static_cast<uint64_t>(v), order, where));
   }
   LocationId at_;
 };

@@ -16,27 +16,46 @@ using Table = core::BoundedTable<ModelSync>;
 constexpr core::HashKey kKey{21, 22};
 constexpr uint32_t kNone = Table::kNone;
 
-core::TrackId id_of(uint64_t n) {
+core::TrackId id_of(uint64_t high, uint64_t low) {
   core::TrackId id;
-  for (size_t i = 0; i < 8; ++i) id.bytes[i] = static_cast<uint8_t>(n >> (8 * i));
+  for (size_t i = 0; i < 8; ++i) {
+    id.bytes[i] = static_cast<uint8_t>(high >> (8 * i));
+    id.bytes[i + 8] = static_cast<uint8_t>(low >> (8 * i));
+  }
   return id;
 }
 
-// Keys that meet wherever they go: with the same two buckets and, if `tag` is not 0, the same tag. So each
-// takes the entry that another left.
-std::vector<core::TrackId> look_alikes(size_t count, uint32_t buckets, uint64_t tag) {
+// Whether a key goes to the first of so many buckets and the one beside it and, if `tag` is not 0, has that
+// tag.
+bool meets(const core::TrackId& id, uint32_t buckets, uint64_t tag) {
+  const uint64_t hash = core::keyed_hash16(kKey, id.bytes.data());
+  const uint64_t beside = ((hash >> 26) | 1) & (buckets - 1);
+  return (tag == 0 || hash >> 48 == tag) && (hash & (buckets - 1)) == 0 && beside == 1;
+}
+
+// Keys of one tag and the same two buckets, so that each takes the entry that another left. The second has
+// one half of the first, the third the other: an entry that was read while it changed may look like the
+// first.
+std::vector<core::TrackId> twins() {
+  constexpr uint64_t kTag = 0x4321;
+  uint64_t high = 0, low = 0, other_high = 0, other_low = 0;
+  while (!meets(id_of(high, 0), 2, kTag)) ++high;
+  for (other_low = 1; !meets(id_of(high, other_low), 2, kTag);) ++other_low;
+  for (other_high = high + 1; !meets(id_of(other_high, low), 2, kTag);) ++other_high;
+  return {id_of(high, low), id_of(high, other_low), id_of(other_high, low)};
+}
+
+// Keys of any tags that go to the same two of eight buckets.
+std::vector<core::TrackId> crowd(size_t count) {
   std::vector<core::TrackId> ids;
-  const auto second = [buckets](uint64_t hash) { return ((hash >> 26) | 1) & (buckets - 1); };
   for (uint64_t n = 0; ids.size() < count; ++n) {
-    const uint64_t hash = core::keyed_hash16(kKey, id_of(n).bytes.data());
-    if ((tag == 0 || hash >> 48 == tag) && (hash & (buckets - 1)) == 0 && second(hash) == 1)
-      ids.push_back(id_of(n));
+    if (meets(id_of(n, n), 8, 0)) ids.push_back(id_of(n, n));
   }
   return ids;
 }
 
 struct Step {
-  uint32_t key;     // which of the look-alikes; readers look for key 0
+  uint32_t key;     // which of the table's; readers look for key 0
   uint32_t record;  // kNone: erase
 };
 
@@ -45,9 +64,10 @@ struct History {
   const std::vector<core::TrackId>& keys;
   Table table;
   std::vector<Step> steps;
-  std::vector<uint32_t> truths;  // the record of key 0 after so many steps
-  Word<uint32_t> ended;          // how many have surely been taken
-  Word<uint32_t> told;           // what one reader knows, for another
+  std::vector<uint32_t> truths;            // the record of key 0 after so many steps
+  std::array<Var<uint32_t>, 20> contents;  // what a record stands for: written before it is inserted
+  Word<uint32_t> ended;                    // how many steps have surely been taken
+  Word<uint32_t> told;                     // what one reader knows, for another
 
   History(const std::vector<core::TrackId>& ids, uint32_t capacity, const std::vector<Step>& before,
           const std::vector<Step>& during)
@@ -64,6 +84,7 @@ struct History {
     if (step.record == kNone) {
       require(table.erase(keys[step.key]), "what is there cannot be erased");
     } else {
+      contents[step.record].write() = step.record;
       require(table.insert(keys[step.key], step.record) != Table::Insert::kFull, "the table is full");
     }
   }
@@ -86,6 +107,7 @@ struct History {
     } else {
       answer = table.find(keys[0]).value_or(kNone);
     }
+    require(answer == kNone || contents[answer].read() == answer, "a record that stands for nothing yet");
     return when(answer, from);
   }
 };
@@ -102,7 +124,7 @@ struct Case {
 };
 
 NamedProgram one_reader(const Case& what, bool burst, uint32_t times) {
-  static const std::vector<core::TrackId> kKeys = look_alikes(3, 2, 0x4321);
+  static const std::vector<core::TrackId> kKeys = twins();
   return {std::string("table, ") + what.name + (burst ? ", in a burst" : ""), [=](Scenario& s) {
             auto& history = s.make<History>(kKeys, 8u, what.before, what.during);
             s.thread("writer", [&history] { history.write(); });
@@ -112,7 +134,7 @@ NamedProgram one_reader(const Case& what, bool burst, uint32_t times) {
 
 // What one reader has seen, another that it tells of it must not be behind.
 NamedProgram two_readers(const Case& what) {
-  static const std::vector<core::TrackId> kKeys = look_alikes(3, 2, 0x4321);
+  static const std::vector<core::TrackId> kKeys = twins();
   return {std::string("table, two readers, ") + what.name, [=](Scenario& s) {
             auto& history = s.make<History>(kKeys, 8u, what.before, what.during);
             s.thread("writer", [&history] { history.write(); });
@@ -123,7 +145,7 @@ NamedProgram two_readers(const Case& what) {
 
 // Both buckets of all keys are full but for one place, and then without any: key 0 goes to the stash.
 NamedProgram stash() {
-  static const std::vector<core::TrackId> kKeys = look_alikes(18, 8, 0);
+  static const std::vector<core::TrackId> kKeys = crowd(18);
   std::vector<Step> before;
   for (uint32_t k = 2; k < kKeys.size(); ++k) before.push_back({k, k});
   return {"table, a key in the stash", [=](Scenario& s) {
@@ -140,10 +162,12 @@ std::vector<NamedProgram> table_programs() {
   const Case reuse{"an entry is used for another key", {{0, 1}}, {{0, kNone}, {1, 2}}};
   const Case back{"a key comes back with another record", {{0, 1}}, {{0, kNone}, {0, 2}}};
   const Case aba{"an entry goes to another key and back", {{0, 1}}, {{0, kNone}, {1, 2}, {1, kNone}, {0, 3}}};
+  const Case first_half{"from a key with one half to one with the other", {{1, 1}}, {{1, kNone}, {2, 2}}};
+  const Case other_half{"and the other way round", {{2, 1}}, {{2, kNone}, {1, 2}}};
   const Case update{"a record is replaced", {{0, 1}, {1, 9}}, {{0, 2}, {0, 3}}};
   const Case appear{"a key comes and goes", {{1, 9}}, {{0, 1}, {0, kNone}, {2, 5}}};
   std::vector<NamedProgram> all;
-  for (const Case& what : {reuse, back, aba, update, appear}) {
+  for (const Case& what : {reuse, back, aba, first_half, other_half, update, appear}) {
     for (const bool burst : {false, true}) all.push_back(one_reader(what, burst, 2));
   }
   for (const Case& what : {reuse, back, update}) all.push_back(two_readers(what));
