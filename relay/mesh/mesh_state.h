@@ -266,6 +266,7 @@ struct MeshState {
   uint64_t generation_here(uint32_t t) const;
   bool loops_back(const Track& track, core::NodeId node) const;
   bool too_far(const Track& track) const;
+  bool may_be_nearer(uint32_t t, const Link& l, const Acquire& m) const;
   void on_acquire_request(Link& l, const Acquire& m);
   void on_release_request(Link& l, const Release& m);
   void repeat_serve(Link& l, uint32_t s, const Acquire& m);

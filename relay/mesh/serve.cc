@@ -69,10 +69,12 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
       return answer_negative(l, m, *other);
     return add_serve(new_serve(l, m, t));
   }
-  // Packets would not get there from here: they have no hop left. Whose own feed this one hangs on asks for a
-  // shorter one.
-  const bool hangs_on_it = m.hop_limit > 0 && loops_back(track, l.node);
-  if (too_far(track) && !hangs_on_it) return answer_negative(l, m, denial(t, l, m));
+  // Packets would not get there from here: they have no hop left.
+  if (too_far(track)) {
+    if (m.hop_limit == 0 || !may_be_nearer(t, l, m) || !pass_on(l, m, t))
+      answer_negative(l, m, denial(t, l, m));
+    return;
+  }
   // Fed by a peer: whoever feeds us, or feeds them, is not to be fed by us.
   if (track.feed_state == FeedState::kEstablished && !wants_replacement(track) && !feeds(track, l.id)) {
     if (const auto other = other_epoch(m.believed_generation, track.generation))
@@ -104,6 +106,20 @@ bool MeshState::loops_back(const Track& track, core::NodeId node) const {
 bool MeshState::too_far(const Track& track) const {
   return config.rules.loop_check && track.feed_state != FeedState::kNone &&
          track.feed_path().size() >= kPublishedTtl;
+}
+
+// It may be had over fewer links than what feeds us has come over: that hangs on whoever asks, or somebody
+// else is named who can be asked.
+bool MeshState::may_be_nearer(uint32_t t, const Link& l, const Acquire& m) const {
+  const Track& track = tracks[t];
+  if (loops_back(track, l.node)) return true;
+  std::array<uint32_t, kMaxLocations> order;
+  const uint32_t n = candidates(t, order);
+  return std::any_of(order.begin(), order.begin() + n, [&](uint32_t loc) {
+    const Link& there = links[locations[loc].link];
+    return !locations[loc].hint && there.can_ask() && there.id != l.id && !feeds(track, there.id) &&
+           !passes(m.nodes(), there.node);
+  });
 }
 
 // Who is not served hears who has it, if we know; else that it was here; else that it is not.
@@ -163,8 +179,9 @@ bool MeshState::pass_on(Link& l, const Acquire& m, uint32_t t) {
   const uint32_t s = new_serve(l, m, t);
   if (s == kNil) return true;
   counters.add(MeshCounter::requests_relayed);
-  // Who feeds us, or them, has lost its own feed: what we have is of no use, and another way may be.
-  if (loops_back(track, l.node)) track.doubted = true;
+  // Who feeds us, or them, has lost its own feed: what we have is of no use, and another way may be. So may a
+  // shorter one.
+  if (loops_back(track, l.node) || too_far(track)) track.doubted = true;
   track.search_deadline = std::max(track.search_deadline, serves[s].deadline);
   track.joined = now;
   serves[s].renew_at = now;

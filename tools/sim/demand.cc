@@ -270,7 +270,8 @@ uint64_t Demands::of_the_dead(NodeIndex node, const TrackTruth& track) const {
   const bool own = std::any_of(peers.begin(), peers.end(),
                                [&](NodeIndex peer) { return !fleet_.meeting(node, peer).has_value(); });
   // What it withdrew while it could not be heard stands as well, until its lease is over; and a request that
-  // was under way when the link went down is waited for, because the link may come back.
+  // was under way when the link went down is waited for, because the link may come back. Whoever asked on
+  // behalf of somebody says that as DEADLINE.
   const bool leases_run = broken_for() < kLease * 2 + kNoticed;
   // Its publisher is known again, but somebody over whom it came is not there.
   const auto recent = [this](const TrackTruth::Loss& loss) {
@@ -280,7 +281,7 @@ uint64_t Demands::of_the_dead(NodeIndex node, const TrackTruth& track) const {
   return (died || cut_off ? kMeanwhile
           : orphaned      ? any_of({Outcome::loop})
                           : 0) |
-         (own && leases_run ? any_of({Outcome::link_down, Outcome::no_reply}) : 0);
+         (own && leases_run ? any_of({Outcome::link_down, Outcome::no_reply, Outcome::deadline}) : 0);
 }
 
 }  // namespace trunkline::sim

@@ -160,6 +160,29 @@ TEST_F(RelayTest, ARelayWithoutBudgetSaysDeadlineAtOnce) {
   expect_no_leak();
 }
 
+// What has come over as many links as a packet may cross cannot be passed on; but who needs it asks for it to
+// be had over fewer, when whoever has it can be asked again.
+TEST_F(RelayTest, AFeedThatIsTooLongIsShortenedForWhoeverNeedsIt) {
+  chain(6);
+  flowing(5, 1, a_);
+  for (uint32_t i = 5; i-- > 1;) {
+    mesh_.acquire(i, 7, a_);
+    stream(5, from_ms(200));
+    ASSERT_EQ(mesh_.only(i, 7).outcome, Outcome::ok) << i;
+  }
+  mesh_.both_ways(1, 5, {from_ms(5), 0, false});
+  stream(5, from_s(8));  // until that link is up
+  ASSERT_EQ(mesh_.link(1, 5).state, LinkState::kUp);
+  mesh_.acquire(0, 7, a_);
+  stream(5, from_ms(200));
+  EXPECT_EQ(mesh_.only(0, 7).outcome, Outcome::ok);
+  EXPECT_GT(mesh_.node(0).packets[7], 5u);
+  EXPECT_EQ(mesh_.count(1, HostEventKind::kEnded), 0u) << "its own subscriber goes on";
+  for (uint32_t i = 5; i-- > 0;) mesh_.release(i, 7);
+  mesh_.run_for(from_ms(200));
+  expect_no_leak();
+}
+
 // What is fed by way of the asker loops back to it, unless the way is broken: then it is just not there.
 TEST_F(RelayTest, AFeedByWayOfTheAskerOverALinkThatIsDownIsNoLoop) {
   chain(3);
