@@ -52,8 +52,9 @@ bool FlowTable::redirect(const FlowRedirect& to, Nanos now) noexcept {
   Flow& flow = flows_[to.flow];
   FlowDetail& detail = details_[to.flow];
   if (flow.peer != to.link) {
-    // Longer than one way round the world takes longer than another.
-    constexpr Nanos kResume = core::from_s(2);
+    // Longer than a queue on the way keeps a packet, and shorter than a sequence number takes half way round:
+    // that is 6 500 packets per second.
+    constexpr Nanos kResume = core::from_s(5);
     flow.resuming = flow.packets > 0;
     detail.resume_ssrc = flow.newest.ssrc;
     detail.resume_sequence = flow.newest.sequence;

@@ -163,6 +163,7 @@ std::vector<NamedProgram> ring_programs() {
     all.push_back(through("in bursts", capacity, Way::kBurst, Way::kBurst));
     all.push_back(through("in place", capacity, Way::kInPlace, Way::kInPlace));
     all.push_back(through("in bursts, out one by one", capacity, Way::kBurst, Way::kOne));
+    all.push_back(through("one by one, out in bursts", capacity, Way::kOne, Way::kBurst));
   }
   all.push_back(sizes());
   all.push_back(one_item());

@@ -2,6 +2,7 @@
 // reader is told must have been true at some instant of its look-up, and what one reader was told another
 // that comes after it must not be behind.
 #include <array>
+#include <optional>
 #include <vector>
 
 #include "core/bounded_table.h"
@@ -105,7 +106,9 @@ struct History {
     if (burst) {
       table.find_burst(std::span(keys).first(1), {&answer, 1});
     } else {
-      answer = table.find(keys[0]).value_or(kNone);
+      const std::optional<uint32_t> found = table.find(keys[0]);
+      require(found != kNone, "a record that is none");
+      answer = found.value_or(kNone);
     }
     require(answer == kNone || contents[answer].read() == answer, "a record that stands for nothing yet");
     return when(answer, from);
@@ -150,7 +153,8 @@ NamedProgram stash() {
   for (uint32_t k = 2; k < kKeys.size(); ++k) before.push_back({k, k});
   return {"table, a key in the stash", [=](Scenario& s) {
             auto& history = s.make<History>(
-                kKeys, 32u, before, std::vector<Step>{{0, 1}, {0, kNone}, {1, 2}, {0, 3}, {1, kNone}});
+                kKeys, 32u, before,
+                std::vector<Step>{{0, 1}, {0, kNone}, {1, 2}, {0, 3}, {2, kNone}, {1, kNone}});
             s.thread("writer", [&history] { history.write(); });
             s.thread("reader", [&history] { read(history, false, 1); });
           }};
@@ -166,8 +170,10 @@ std::vector<NamedProgram> table_programs() {
   const Case other_half{"and the other way round", {{2, 1}}, {{2, kNone}, {1, 2}}};
   const Case update{"a record is replaced", {{0, 1}, {1, 9}}, {{0, 2}, {0, 3}}};
   const Case appear{"a key comes and goes", {{1, 9}}, {{0, 1}, {0, kNone}, {2, 5}}};
+  const Case behind{"a record is replaced behind another key", {{1, 9}, {0, 1}}, {{0, 2}}};
+  const Case beside{"other keys come and go beside one", {{0, 1}}, {{1, 5}, {2, 6}, {1, kNone}, {2, kNone}}};
   std::vector<NamedProgram> all;
-  for (const Case& what : {reuse, back, aba, first_half, other_half, update, appear}) {
+  for (const Case& what : {reuse, back, aba, first_half, other_half, update, appear, behind, beside}) {
     for (const bool burst : {false, true}) all.push_back(one_reader(what, burst, 2));
   }
   for (const Case& what : {reuse, back, update}) all.push_back(two_readers(what));

@@ -3,7 +3,7 @@
 First the tests of tests/model: the explorer against litmus tests, the classes themselves, each memory order weakened in
 turn. Then the checks: each condition, assignment and call of the classes is taken out, inverted or decided once and for
 all (mutation.py), one at a time, in a header of its own that comes first on the include path; the programs of
-tests/model must find something. What is found by none is explained in model_survivors.toml, or the exit code is 1.
+tests/model must find something, or else the class's own tests. What is found by none is explained in model_survivors.toml, or the exit code is 1.
 """
 import argparse
 import concurrent.futures
@@ -108,10 +108,30 @@ def judge(edit, number, built, compiler):
         except subprocess.TimeoutExpired:
             return Verdict(edit, f"does not end within {PATIENCE} s")
         if ran.returncode == 0:
-            return Verdict(edit, "")
+            return Verdict(edit, unit_tests(edit.path, home, compiler))
         return Verdict(edit, ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else f"signal {-ran.returncode}")
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def unit_tests(path, home, compiler):
+    """What the class's own tests say of the header below `home`, under the address sanitizer; nothing: content."""
+    name = pathlib.Path(path).stem
+    binary = home / "unit_tests"
+    made = run([*compiler, *FLAGS, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{home}", f"-I{ROOT}",
+                str(ROOT / "tests/core" / f"{name}_test.cc"), str(BUILD / "core/libtrunkline_core.a"), "-lgtest_main", "-lgtest",
+                "-o", str(binary)])
+    if made.returncode != 0:
+        return f"its tests do not build: {made.stdout[-300:]}"
+    try:
+        ran = run([str(binary), "--gtest_brief=1"], timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return f"{name}_test does not end within {PATIENCE} s"
+    if ran.returncode == 0:
+        return ""
+    failed = re.findall(r"\[  FAILED  \] (\w+\.\w+)", ran.stdout)
+    sanitizer = re.search(r"(ERROR: AddressSanitizer: [\w-]+|runtime error: .*)", ran.stdout)
+    return f"{name}_test: {failed[0] if failed else sanitizer.group(1) if sanitizer else 'a contract breaks'}"
 
 
 def known_reasons():

@@ -298,7 +298,8 @@ void MeshAuditor::judge_switches(Nanos since, Nanos now) {
                                    [&](const Relations::Feed& f) { return f.track == was.track; });
       if (is == feeds.end() || is->from == was.from || is->generation > was.generation) continue;
       switches_.push_back({i, was.track, now});
-      if (was.path.size() > relay::kPublishedTtl) continue;  // no packet comes that far
+      // No packet goes on from there: it may be shortened for whoever needs it, or comes no more.
+      if (was.path.size() >= relay::kPublishedTtl) continue;
       const auto from = static_cast<NodeIndex>(was.from.value - 1);
       if (from >= nodes_.size() || nodes_[from].mesh == nullptr) continue;
       const auto& serves = relations_[from].serves;

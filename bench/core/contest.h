@@ -1,0 +1,57 @@
+// What the figures of core share: options, cores, clocks, and the line in which ours and a peer take turns.
+#pragma once
+
+#include <sched.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/figure.h"
+
+namespace trunkline::bench {
+
+struct CoreOptions {
+  int repeat = 5;
+  double scale = 1;  // of how much is done in a repetition: less for a smoke test
+  std::vector<std::string> only;
+
+  bool wants(const std::string& name) const {
+    if (only.empty()) return true;
+    for (const std::string& prefix : only) {
+      if (name.rfind(prefix, 0) == 0) return true;
+    }
+    return false;
+  }
+  uint64_t scaled(double n) const { return static_cast<uint64_t>(n * scale) + 1; }
+};
+
+inline void pin(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<unsigned>(cpu), &set);
+  sched_setaffinity(0, sizeof set, &set);
+}
+
+inline double now_ns() {
+  return static_cast<double>(std::chrono::steady_clock::now().time_since_epoch().count());
+}
+
+// Ours and the peer, one after the other, as often as asked; then the line.
+inline void contest(const CoreOptions& options, Figure figure, const std::function<double()>& ours,
+                    const std::function<double()>& peer) {
+  if (!options.wants(figure.name)) return;
+  for (int i = 0; i < options.repeat; ++i) {
+    figure.ours.push_back(ours());
+    figure.peers.push_back(peer());
+  }
+  print(figure);
+}
+
+void ring_figures(const CoreOptions& options);
+void table_figures(const CoreOptions& options);
+void time_figures(const CoreOptions& options);  // timers, pools, histogram
+
+}  // namespace trunkline::bench

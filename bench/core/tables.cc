@@ -1,0 +1,255 @@
+// Look-ups: 16-byte keys, all present, asked for in random order, 32 at a time. The peers' tables are
+// reserved and hash with the CRC instruction.
+#include <immintrin.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "bench/core/contest.h"
+#include "core/bounded_table.h"
+#include "core/histogram.h"
+#include "core/rng.h"
+
+#ifdef HAVE_ABSL
+#include <absl/container/flat_hash_map.h>
+#endif
+#ifdef HAVE_BOOST
+#include <boost/unordered/unordered_flat_map.hpp>
+#endif
+#ifdef HAVE_DPDK
+#include <rte_hash.h>
+#include <rte_hash_crc.h>
+#endif
+
+namespace trunkline::bench {
+
+namespace {
+
+using core::TrackId;
+constexpr uint32_t kBurst = 32;
+constexpr core::HashKey kKey{0x1234, 0x5678};
+
+TrackId random_id(core::Rng& rng) {
+  TrackId id;
+  const uint64_t words[2] = {rng.next(), rng.next()};
+  std::memcpy(id.bytes.data(), words, sizeof words);
+  return id;
+}
+
+// Who is there, and who is asked for.
+struct Keys {
+  std::vector<TrackId> present, asked;
+  explicit Keys(uint32_t n) {
+    core::Rng rng(n);
+    present.reserve(n);
+    for (uint32_t i = 0; i < n; ++i) present.push_back(random_id(rng));
+    constexpr uint32_t kAsked = 1 << 20;
+    for (uint32_t i = 0; i < kAsked; ++i) asked.push_back(present[rng.below(n)]);
+  }
+};
+
+// ---- what is compared
+
+struct OurTable {
+  core::BoundedTable<> table;
+  explicit OurTable(const Keys& keys) : table(static_cast<uint32_t>(keys.present.size()), kKey) {
+    for (uint32_t i = 0; i < keys.present.size(); ++i) table.insert(keys.present[i], i);
+  }
+  void find(const TrackId* ids, uint32_t* records) const {
+    table.find_burst({ids, kBurst}, {records, kBurst});
+  }
+};
+
+struct CrcHash {
+  size_t operator()(const TrackId& id) const {
+    // Two independent chains, so that the upper half of the hash, which both tables use, is not empty.
+    const uint64_t low = _mm_crc32_u64(_mm_crc32_u64(0, id.high()), id.low());
+    const uint64_t high = _mm_crc32_u64(_mm_crc32_u64(0xffffffff, id.low()), id.high());
+    return (high << 32) | low;
+  }
+};
+
+template <class Map>
+struct MapTable {
+  Map map;
+  explicit MapTable(const Keys& keys) {
+    map.reserve(keys.present.size());
+    for (uint32_t i = 0; i < keys.present.size(); ++i) map.emplace(keys.present[i], i);
+  }
+  void find(const TrackId* ids, uint32_t* records) const {
+    for (uint32_t i = 0; i < kBurst; ++i) {
+      const auto at = map.find(ids[i]);
+      records[i] = at == map.end() ? UINT32_MAX : at->second;
+    }
+  }
+};
+
+#ifdef HAVE_DPDK
+struct RteTable {
+  rte_hash* hash;
+  explicit RteTable(const Keys& keys) {
+    rte_hash_parameters parameters{};
+    static int made = 0;
+    const std::string name = "figure" + std::to_string(made++);
+    parameters.name = name.c_str();
+    parameters.entries = static_cast<uint32_t>(keys.present.size() + keys.present.size() / 8);
+    parameters.key_len = 16;
+    parameters.hash_func = rte_hash_crc;
+    parameters.extra_flag = RTE_HASH_EXTRA_FLAGS_RW_CONCURRENCY_LF;
+    hash = rte_hash_create(&parameters);
+    if (hash == nullptr) return;
+    for (uint32_t i = 0; i < keys.present.size(); ++i) {
+      rte_hash_add_key_data(hash, keys.present[i].bytes.data(), reinterpret_cast<void*>(uintptr_t{i}));
+    }
+  }
+  ~RteTable() { rte_hash_free(hash); }
+  RteTable(const RteTable&) = delete;
+  RteTable& operator=(const RteTable&) = delete;
+  void find(const TrackId* ids, uint32_t* records) const {
+    std::array<const void*, kBurst> keys;
+    std::array<void*, kBurst> data;
+    for (uint32_t i = 0; i < kBurst; ++i) keys[i] = ids[i].bytes.data();
+    uint64_t hits = 0;
+    rte_hash_lookup_bulk_data(hash, keys.data(), kBurst, &hits, data.data());
+    for (uint32_t i = 0; i < kBurst; ++i) {
+      records[i] =
+          (hits >> i & 1) != 0 ? static_cast<uint32_t>(reinterpret_cast<uintptr_t>(data[i])) : UINT32_MAX;
+    }
+  }
+};
+#endif
+
+// ---- the loop
+
+template <class Table>
+double lookups_per_second(const Table& table, const Keys& keys, uint64_t lookups) {
+  std::array<uint32_t, kBurst> records;
+  uint64_t sum = 0;
+  const double begin = now_ns();
+  for (uint64_t done = 0; done < lookups;) {
+    for (size_t from = 0; from + kBurst <= keys.asked.size() && done < lookups;
+         from += kBurst, done += kBurst) {
+      table.find(&keys.asked[from], records.data());
+      for (const uint32_t record : records) sum += record == UINT32_MAX ? 1 : 0;
+    }
+  }
+  const double seconds = (now_ns() - begin) / 1e9;
+  return sum == 0 ? static_cast<double>(lookups) / seconds : 0;  // a miss would be a defect
+}
+
+// Random lines of memory, 64 in flight: what no table that touches one line per look-up can beat.
+double lines_per_second(uint64_t bytes, uint64_t touches) {
+  const size_t lines = bytes / 64;
+  std::vector<uint64_t> memory(lines * 8, 1);
+  core::Rng rng(7);
+  std::array<uint32_t, 64> at;
+  uint64_t sum = 0;
+  const double begin = now_ns();
+  for (uint64_t done = 0; done < touches; done += at.size()) {
+    for (uint32_t& line : at) {
+      line = static_cast<uint32_t>(rng.below(lines));
+      __builtin_prefetch(&memory[size_t{line} * 8]);
+    }
+    for (const uint32_t line : at) sum += memory[size_t{line} * 8];
+  }
+  const double seconds = (now_ns() - begin) / 1e9;
+  return sum == 0 ? 0 : static_cast<double>(touches) / seconds;
+}
+
+void hits(const CoreOptions& options, const char* size, uint32_t n) {
+  const std::string prefix = std::string("table.hit.") + size + ".";
+  if (!options.wants(prefix + "rte") && !options.wants(prefix + "absl") && !options.wants(prefix + "boost"))
+    return;
+  const Keys keys(n);
+  const uint64_t lookups = options.scaled(4e6);
+  const OurTable ours(keys);
+  const auto against = [&](const char* name, const char* peer, double goal, const auto& table) {
+    Figure figure{prefix + name, "look-ups/s", peer, goal};
+    figure.lower_is_better = false;
+    contest(
+        options, figure, [&] { return lookups_per_second(ours, keys, lookups); },
+        [&] { return lookups_per_second(table, keys, lookups); });
+  };
+#ifdef HAVE_DPDK
+  if (options.wants(prefix + "rte")) {
+    const RteTable table(keys);
+    if (table.hash != nullptr)
+      against("rte", "rte_hash lock-free, bulk 32, CRC", n >= 10'000'000 ? 2 : 2.5, table);
+  }
+#endif
+#ifdef HAVE_ABSL
+  if (options.wants(prefix + "absl"))
+    against("absl", "absl::flat_hash_map, CRC", 1.5,
+            MapTable<absl::flat_hash_map<TrackId, uint32_t, CrcHash>>(keys));
+#endif
+#ifdef HAVE_BOOST
+  if (options.wants(prefix + "boost"))
+    against("boost", "boost::unordered_flat_map, CRC", 1.5,
+            MapTable<boost::unordered_flat_map<TrackId, uint32_t, CrcHash>>(keys));
+#endif
+}
+
+// p99.99 of the time of a burst, with a writer on the other core that erases and inserts a million times a
+// second.
+void churn(const CoreOptions& options) {
+  if (!options.wants("table.churn")) return;
+  const Keys keys(1'000'000);
+  OurTable ours(keys);
+  const auto p9999 = [&](bool busy) {
+    std::atomic<bool> stop{false};
+    std::thread writer([&] {
+      pin(1);
+      core::Rng rng(3);
+      double next = now_ns();
+      while (busy && !stop) {
+        const auto record = static_cast<uint32_t>(rng.below(keys.present.size()));
+        ours.table.erase(keys.present[record]);
+        ours.table.insert(keys.present[record], record);
+        next += 2000;  // two updates
+        while (now_ns() < next && !stop) _mm_pause();
+      }
+    });
+    pin(0);
+    auto histogram = std::make_unique<core::Histogram>();
+    std::array<uint32_t, kBurst> records;
+    const uint64_t bursts = options.scaled(3e5);
+    for (uint64_t i = 0; i < bursts; ++i) {
+      const double begin = now_ns();
+      ours.find(&keys.asked[(i * kBurst) & (keys.asked.size() - 1)], records.data());
+      histogram->record(static_cast<int64_t>(now_ns() - begin));
+    }
+    stop = true;
+    writer.join();
+    return static_cast<double>(histogram->percentile(99.99));
+  };
+  contest(
+      options, {"table.churn", "ns, p99.99 of 32", "the same table, no writer", 1.2},
+      [&] { return p9999(true); }, [&] { return p9999(false); });
+}
+
+}  // namespace
+
+void table_figures(const CoreOptions& options) {
+  hits(options, "10k", 10'000);
+  hits(options, "1m", 1'000'000);
+  hits(options, "10m", 10'000'000);
+  if (options.wants("table.limit.10m")) {
+    const Keys keys(10'000'000);
+    const OurTable ours(keys);
+    Figure figure{"table.limit.10m", "lines/s", "random lines of memory, 64 in flight", 0.8};
+    figure.lower_is_better = false;
+    figure.note = "ours: a line per look-up";
+    contest(
+        options, figure, [&] { return lookups_per_second(ours, keys, options.scaled(4e6)); },
+        [&] { return lines_per_second(uint64_t{1} << 30, options.scaled(4e6)); });
+  }
+  churn(options);
+}
+
+}  // namespace trunkline::bench
