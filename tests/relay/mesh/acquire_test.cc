@@ -32,6 +32,22 @@ TEST_F(MeshNodeTest, AnIdleTrackIsAcquiredInOneRoundTripAndItsMediaArrivesLater)
   expect_no_leak();
 }
 
+// A host may number what it publishes and what it acquires as it likes.
+TEST_F(MeshNodeTest, APublicationAndAnAcquisitionMayHaveTheSameHandle) {
+  up(2);
+  mesh_.publish(0, 5, a_);
+  mesh_.publish(1, 5, b_);
+  mesh_.run_for(kRoundTrip);
+  mesh_.acquire(0, 5, b_);
+  mesh_.run_for(from_ms(50));
+  EXPECT_EQ(mesh_.only(0, 5).outcome, Outcome::ok);
+  mesh_.release(0, 5);
+  mesh_.acquire(1, 7, a_);
+  mesh_.run_for(from_ms(50));
+  EXPECT_EQ(mesh_.only(1, 7).outcome, Outcome::ok) << "what was released is not what is published";
+  expect_no_leak();
+}
+
 TEST_F(MeshNodeTest, AFlowingTrackIsOkWhenItsFirstPacketHasArrived) {
   up(2);
   flowing(0, 1, a_);

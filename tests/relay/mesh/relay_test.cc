@@ -356,6 +356,24 @@ TEST_F(RelayTest, AMutedTrackIsNotStalledAndOneThatShouldFlowIs) {
   expect_no_leak();
 }
 
+TEST_F(RelayTest, WhatStopsWithoutAWordOfItsPublisherIsStalled) {
+  up(3);
+  flowing(0, 1, a_);
+  mesh_.acquire(2, 7, a_);
+  stream(0, from_ms(100));
+  CoreEvent idle;
+  idle.kind = CoreEventKind::kFlowIdle;
+  idle.label = mesh_.newest_flow(2).label;
+  idle.flow = mesh_.newest_flow(2).flow;
+  mesh_.core_event(2, idle);
+  mesh_.run_for(from_ms(100));
+  EXPECT_EQ(counter(2, MeshCounter::stalls), 0u) << "too early";
+  mesh_.run_for(from_ms(200));
+  EXPECT_EQ(counter(2, MeshCounter::stalls), 1u);
+  EXPECT_EQ(mesh_.count(2, HostEventKind::kEnded), 0u) << "it is kept until there is something better";
+  expect_no_leak();
+}
+
 TEST_F(RelayTest, APeerThatSaysYesAndSendsNothingIsEjectedAndComesBackByAProbe) {
   up(4);
   uint64_t handle = 10;
