@@ -52,6 +52,10 @@ class LinkAuditor {
   void look(Nanos now);
 
   bool up(NodeIndex node, NodeIndex peer) const { return state(node, peer) == relay::LinkState::kUp; }
+  // Since when that node has said so; kNever: it does not.
+  Nanos up_since(NodeIndex node, NodeIndex peer) const {
+    return up(node, peer) ? nodes_[node].since[peer] : core::kNever;
+  }
   // Since when both run on time and the wire between them is whole; kNever: it is not so.
   Nanos well_since(NodeIndex a, NodeIndex b) const {
     // One of them may have gone and come back since the last look.

@@ -255,6 +255,8 @@ bool MeshAuditor::way_is_well(NodeIndex node, const Relations::Feed& feed, Nanos
     const auto from = static_cast<NodeIndex>(at->from.value - 1);
     const Nanos well = links_.well_since(node, from);
     if (well == core::kNever || well > since) return false;
+    // It takes the link a while to come up after that, and until then another way is sought.
+    if (links_.up_since(node, from) > since || links_.up_since(from, node) > since) return false;
     if (std::any_of(switches_.begin(), switches_.end(), [&](const Switch& s) {
           return s.node == from && s.track == feed.track && s.when > since;
         })) {
