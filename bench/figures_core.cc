@@ -29,6 +29,14 @@ bool start_dpdk() {
   if (pages >= 1024) return rte_eal_init(sizeof huge / sizeof *huge, const_cast<char**>(huge)) >= 0;
   return rte_eal_init(sizeof ordinary / sizeof *ordinary, const_cast<char**>(ordinary)) >= 0;
 }
+
+bool needs_dpdk(const trunkline::bench::CoreOptions& options) {
+  for (const char* name : {"table.hit.10k.rte", "table.hit.1m.rte", "table.hit.10m.rte", "timer.rearm.1m",
+                           "timer.arm_cancel.1m", "pool.burst32"}) {
+    if (options.wants(name)) return true;
+  }
+  return false;
+}
 #endif
 
 }  // namespace
@@ -48,7 +56,7 @@ int main(int count, char** words) {
     }
   }
 #ifdef HAVE_DPDK
-  if (!start_dpdk()) {
+  if (needs_dpdk(options) && !start_dpdk()) {
     std::fprintf(stderr,
                  "figures_core: DPDK does not start; it needs 1024 huge pages of 2 MiB, or 3 GB of memory\n");
     return 1;

@@ -146,15 +146,18 @@ NamedProgram two_readers(const Case& what) {
           }};
 }
 
-// Both buckets of all keys are full but for one place, and then without any: key 0 goes to the stash.
-NamedProgram stash() {
+// Both buckets of all keys are full: keys 0 and 1 go to the stash, where key 1 has been and gone so many
+// times.
+NamedProgram stash(const char* name, uint32_t times, const std::vector<Step>& during) {
   static const std::vector<core::TrackId> kKeys = crowd(18);
   std::vector<Step> before;
   for (uint32_t k = 2; k < kKeys.size(); ++k) before.push_back({k, k});
-  return {"table, a key in the stash", [=](Scenario& s) {
-            auto& history = s.make<History>(
-                kKeys, 32u, before,
-                std::vector<Step>{{0, 1}, {0, kNone}, {1, 2}, {0, 3}, {2, kNone}, {1, kNone}});
+  for (uint32_t i = 0; i < times; ++i) {
+    before.push_back({1, 2});
+    before.push_back({1, kNone});
+  }
+  return {std::string("table, ") + name, [=](Scenario& s) {
+            auto& history = s.make<History>(kKeys, 32u, before, during);
             s.thread("writer", [&history] { history.write(); });
             s.thread("reader", [&history] { read(history, false, 1); });
           }};
@@ -177,7 +180,9 @@ std::vector<NamedProgram> table_programs() {
     for (const bool burst : {false, true}) all.push_back(one_reader(what, burst, 2));
   }
   for (const Case& what : {reuse, back, update}) all.push_back(two_readers(what));
-  all.push_back(stash());
+  all.push_back(stash("keys in the stash", 0, {{0, 1}, {0, kNone}, {1, 2}, {0, 3}, {2, kNone}, {1, kNone}}));
+  all.push_back(stash("a key in the stash and one that goes elsewhere", 0, {{0, 1}, {2, kNone}}));
+  all.push_back(stash("a key in the stash, often used", 20, {{0, 1}, {2, kNone}}));
   return all;
 }
 
