@@ -1,10 +1,20 @@
 // Medians, ratios pair by pair, and the JSON line.
 #include "bench/figure.h"
 
+#include <sched.h>
+
 #include <algorithm>
+#include <array>
 #include <cstdio>
 
 namespace trunkline::bench {
+
+void pin(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<unsigned>(cpu), &set);
+  sched_setaffinity(0, sizeof set, &set);
+}
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -18,16 +28,24 @@ void print(const Figure& f) {
   for (std::size_t i = 0; i < std::min(f.ours.size(), f.peers.size()); ++i) {
     if (f.peers[i] > 0) ratios.push_back(f.ours[i] / f.peers[i]);
   }
-  const double ratio = median(ratios);
+  // Without a peer the value is what the goal is on.
+  const bool alone = f.peers.empty();
+  const double ratio = alone ? median(f.ours) : median(ratios);
   std::sort(ratios.begin(), ratios.end());
+  const auto number = [alone](double value) {
+    std::array<char, 32> text;
+    std::snprintf(text.data(), text.size(), "%.4g", value);
+    return alone ? std::string("null") : std::string(text.data());
+  };
   std::printf(
-      "{\"name\":\"%s\",\"value\":%.4g,\"unit\":\"%s\",\"peer\":\"%s\",\"peer_value\":%.4g,\"ratio\":%.4g,"
-      "\"goal\":%.4g,\"better\":\"%s\",\"met\":%s,\"runs\":%zu,\"ratio_min\":%.4g,\"ratio_max\":%.4g,"
+      "{\"name\":\"%s\",\"value\":%.4g,\"unit\":\"%s\",\"peer\":%s,\"peer_value\":%s,\"ratio\":%s,"
+      "\"goal\":%.4g,\"better\":\"%s\",\"met\":%s,\"runs\":%zu,\"ratio_min\":%s,\"ratio_max\":%s,"
       "\"note\":\"%s\"}\n",
-      f.name.c_str(), median(f.ours), f.unit.c_str(), f.peer.c_str(), median(f.peers), ratio, f.goal,
-      f.lower_is_better ? "lower" : "higher",
-      (f.lower_is_better ? ratio <= f.goal : ratio >= f.goal) ? "true" : "false", ratios.size(),
-      ratios.empty() ? 0 : ratios.front(), ratios.empty() ? 0 : ratios.back(), f.note.c_str());
+      f.name.c_str(), median(f.ours), f.unit.c_str(), alone ? "null" : ("\"" + f.peer + "\"").c_str(),
+      number(median(f.peers)).c_str(), number(ratio).c_str(), f.goal, f.lower_is_better ? "lower" : "higher",
+      (f.lower_is_better ? ratio <= f.goal : ratio >= f.goal) ? "true" : "false", f.ours.size(),
+      number(ratios.empty() ? 0 : ratios.front()).c_str(), number(ratios.empty() ? 0 : ratios.back()).c_str(),
+      f.note.c_str());
   std::fflush(stdout);
 }
 

@@ -7,6 +7,9 @@
 
 namespace trunkline::bench {
 
+// This thread on that core from here on.
+void pin(int cpu);
+
 // The middle value; the mean of the two middle ones for an even count. 0 for none.
 double median(std::vector<double> values);
 
@@ -16,9 +19,9 @@ struct Figure {
   std::string peer;
   double goal = 0;  // on the ratio
   bool lower_is_better = true;
-  std::vector<double> ours{};  // one value per repetition, interleaved with:
-  std::vector<double> peers{};
-  std::string note{};  // conditions that belong to the figure: port, added latency, ...
+  std::vector<double> ours{};   // one value per repetition, interleaved with:
+  std::vector<double> peers{};  // none: the goal is on the value itself
+  std::string note{};           // conditions that belong to the figure: port, added latency, ...
 };
 
 // {"name","value","unit","peer","peer_value","ratio","goal","runs",...} on one line of stdout. `ratio` is the

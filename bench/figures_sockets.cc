@@ -6,7 +6,6 @@
 // and re-frames (null suite); the peers copy.
 //
 // usage: figures_sockets [--repeat N] [--seconds S] [name prefix]...
-#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,13 +38,6 @@ struct Options {
   double seconds = 0.6;
   std::vector<std::string> only;
 };
-
-void pin(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
-  sched_setaffinity(0, sizeof set, &set);
-}
 
 // Runs `body` in a child of its own on `cpu` in `place`; the child writes one Result into a pipe.
 template <class Result>

@@ -1,8 +1,6 @@
 // What the figures of core share: options, cores, clocks, and the line in which ours and a peer take turns.
 #pragma once
 
-#include <sched.h>
-
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -28,24 +26,17 @@ struct CoreOptions {
   uint64_t scaled(double n) const { return static_cast<uint64_t>(n * scale) + 1; }
 };
 
-inline void pin(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
-  sched_setaffinity(0, sizeof set, &set);
-}
-
 inline double now_ns() {
   return static_cast<double>(std::chrono::steady_clock::now().time_since_epoch().count());
 }
 
-// Ours and the peer, one after the other, as often as asked; then the line.
+// Ours and the peer, if there is one, in turns, as often as asked; then the line.
 inline void contest(const CoreOptions& options, Figure figure, const std::function<double()>& ours,
-                    const std::function<double()>& peer) {
+                    const std::function<double()>& peer = nullptr) {
   if (!options.wants(figure.name)) return;
   for (int i = 0; i < options.repeat; ++i) {
     figure.ours.push_back(ours());
-    figure.peers.push_back(peer());
+    if (peer) figure.peers.push_back(peer());
   }
   print(figure);
 }

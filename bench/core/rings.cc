@@ -77,48 +77,41 @@ struct Rte {
 
 // ---- the loops
 
-// Items per second in bursts of 32.
-template <class Queue>
-double burst_rate(uint64_t items) {
-  constexpr uint32_t kBurst = 32;
+// Items per second. `put` and `take` move some items, and say how many.
+template <class Queue, class Put, class Take>
+double rate(uint64_t items, Put put, Take take) {
   auto queue = std::make_unique<Queue>();
   std::atomic<bool> ready{false};
   std::thread producer([&] {
     pin(1);
-    std::array<typename Queue::Value, kBurst> burst{};
     ready = true;
-    for (uint64_t sent = 0; sent < items;) sent += queue->push(burst.data(), kBurst);
+    for (uint64_t sent = 0; sent < items;) sent += put(*queue);
   });
   pin(0);
   while (!ready) {
   }
-  std::array<typename Queue::Value, kBurst> burst{};
   const double begin = now_ns();
-  for (uint64_t got = 0; got < items;) got += queue->pop(burst.data(), kBurst);
+  for (uint64_t got = 0; got < items;) got += take(*queue);
   const double seconds = (now_ns() - begin) / 1e9;
   producer.join();
   return static_cast<double>(items) / seconds;
 }
 
-// Items per second, one at a time.
+template <class Queue>
+double burst_rate(uint64_t items) {
+  constexpr uint32_t kBurst = 32;
+  std::array<typename Queue::Value, kBurst> in{}, out{};
+  return rate<Queue>(
+      items, [&in](Queue& queue) { return queue.push(in.data(), kBurst); },
+      [&out](Queue& queue) { return queue.pop(out.data(), kBurst); });
+}
+
 template <class Queue>
 double single_rate(uint64_t items) {
-  auto queue = std::make_unique<Queue>();
-  std::atomic<bool> ready{false};
-  std::thread producer([&] {
-    pin(1);
-    ready = true;
-    for (uint64_t sent = 0; sent < items;) sent += queue->push_one(nullptr) ? 1 : 0;
-  });
-  pin(0);
-  while (!ready) {
-  }
-  typename Queue::Value item{};
-  const double begin = now_ns();
-  for (uint64_t got = 0; got < items;) got += queue->pop_one(item) ? 1 : 0;
-  const double seconds = (now_ns() - begin) / 1e9;
-  producer.join();
-  return static_cast<double>(items) / seconds;
+  typename Queue::Value out{};
+  return rate<Queue>(
+      items, [](Queue& queue) { return queue.push_one({}) ? 1u : 0u; },
+      [&out](Queue& queue) { return queue.pop_one(out) ? 1u : 0u; });
 }
 
 // ns from one core to the other and back, one item in two rings.
