@@ -27,6 +27,14 @@ class RelayTest : public MeshNodeTest {
       mesh_.send_media(i, a_);
     }
   }
+  // What a data core says of the flow that was opened last at node `i`.
+  CoreEvent of_flow(uint32_t i, CoreEventKind kind) {
+    CoreEvent e;
+    e.kind = kind;
+    e.label = mesh_.newest_flow(i).label;
+    e.flow = mesh_.newest_flow(i).flow;
+    return e;
+  }
   void tell_drain(uint32_t i, uint64_t successor) {
     HostCommand c;
     c.kind = HostCommandKind::kDrain;
@@ -334,20 +342,13 @@ TEST_F(RelayTest, AMutedTrackIsNotStalledAndOneThatShouldFlowIs) {
   flowing(0, 1, a_);
   mesh_.acquire(2, 7, a_);
   stream(0, from_ms(100));
-  CoreEvent idle;
-  idle.kind = CoreEventKind::kFlowIdle;
-  idle.label = mesh_.newest_flow(2).label;
-  idle.flow = mesh_.newest_flow(2).flow;
   // The publisher is muted, and says so.
-  CoreEvent muted = idle;
-  muted.label = mesh_.newest_flow(0).label;
-  mesh_.core_event(0, muted);
-  mesh_.core_event(2, idle);
+  mesh_.core_event(0, of_flow(0, CoreEventKind::kFlowIdle));
+  mesh_.core_event(2, of_flow(2, CoreEventKind::kFlowIdle));
   mesh_.run_for(from_s(1));
   EXPECT_EQ(counter(2, MeshCounter::stalls), 0u);
   // It says that it flows, and nothing comes.
-  muted.kind = CoreEventKind::kFlowStarted;
-  mesh_.core_event(0, muted);
+  mesh_.core_event(0, of_flow(0, CoreEventKind::kFlowStarted));
   mesh_.run_for(from_ms(100));
   EXPECT_EQ(counter(2, MeshCounter::stalls), 0u) << "too early";
   mesh_.run_for(from_ms(100));
@@ -361,11 +362,7 @@ TEST_F(RelayTest, WhatStopsWithoutAWordOfItsPublisherIsStalled) {
   flowing(0, 1, a_);
   mesh_.acquire(2, 7, a_);
   stream(0, from_ms(100));
-  CoreEvent idle;
-  idle.kind = CoreEventKind::kFlowIdle;
-  idle.label = mesh_.newest_flow(2).label;
-  idle.flow = mesh_.newest_flow(2).flow;
-  mesh_.core_event(2, idle);
+  mesh_.core_event(2, of_flow(2, CoreEventKind::kFlowIdle));
   mesh_.run_for(from_ms(100));
   EXPECT_EQ(counter(2, MeshCounter::stalls), 0u) << "too early";
   mesh_.run_for(from_ms(200));
