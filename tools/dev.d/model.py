@@ -90,7 +90,7 @@ def judge(edit, number, built, compiler):
     header = home / edit.path
     header.parent.mkdir(parents=True)
     header.write_text(edit.apply((ROOT / edit.path).read_text(encoding="utf-8")), encoding="utf-8")
-    parts, used = USERS[edit.path][0], USERS[edit.path][1]
+    parts, used = USERS[edit.path]
     linked = [built["explore_main"], built["explorer"], built["fiber"], built["memory"], built["programs"]]
     try:
         for program in PROGRAMS:
@@ -195,8 +195,8 @@ def page(output, judged, summary):
     tables = re.split(r"(?m)^(?=litmus test |program |where )", output)[1:]
     tables = [re.split(r"(?m)^\[|^Running|^$", table)[0].rstrip() for table in tables]
     rows = [f"| {place(verdict)} | `{cell(verdict.planted)}` | {cell(verdict.said or why or 'unexplained')} |" for verdict, why in judged]
-    return PAGE.format(litmus=tables[1], programs=tables[2], orders=tables[3], summary=summary, rows="\n".join(rows)) \
-        if len(tables) > 3 else PAGE.format(litmus=tables[0], programs=tables[1], orders=tables[2], summary=summary, rows="\n".join(rows))
+    litmus, programs, orders = tables
+    return PAGE.format(litmus=litmus, programs=programs, orders=orders, summary=summary, rows="\n".join(rows))
 
 
 PAGE = """# Proof of the lock-free core

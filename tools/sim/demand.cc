@@ -235,6 +235,11 @@ Nanos Demands::broken_for() const {
   return std::max(Nanos{}, fleet_.now() - begin);
 }
 
+// What its peers believed of it may still stand.
+bool Demands::recent(const TrackTruth::Loss& loss) const {
+  return fleet_.now() - loss.when < kLease + kNoticed;
+}
+
 // One that published it went down, and may come back yet as far as its peers know: what is there again is
 // refused, or does not get through.
 bool Demands::lost_lately(const TrackTruth& track) const {
@@ -244,9 +249,8 @@ bool Demands::lost_lately(const TrackTruth& track) const {
              return !fleet_.is_up(peer) || meets(peer, node);
            });
   };
-  return std::any_of(track.lost.begin(), track.lost.end(), [&](const TrackTruth::Loss& loss) {
-    return fleet_.now() - loss.when < kLease + kNoticed && !known_again(loss.node);
-  });
+  return std::any_of(track.lost.begin(), track.lost.end(),
+                     [&](const TrackTruth::Loss& loss) { return recent(loss) && !known_again(loss.node); });
 }
 
 // One that published it is back as a copy of what it was before, with the keys that its peers know: they take
@@ -273,15 +277,13 @@ uint64_t Demands::of_the_dead(NodeIndex node, const TrackTruth& track) const {
   // was under way when the link went down is waited for, because the link may come back. Whoever asked on
   // behalf of somebody says that as DEADLINE.
   const bool leases_run = broken_for() < kLease * 2 + kNoticed;
+  uint64_t also = own && leases_run ? any_of({Outcome::link_down, Outcome::no_reply, Outcome::deadline}) : 0;
+  if (died || cut_off) also |= kMeanwhile;
   // Its publisher is known again, but somebody over whom it came is not there.
-  const auto recent = [this](const TrackTruth::Loss& loss) {
-    return fleet_.now() - loss.when < kLease + kNoticed;
-  };
-  const bool orphaned = fleet_.any_down() && std::any_of(track.lost.begin(), track.lost.end(), recent);
-  return (died || cut_off ? kMeanwhile
-          : orphaned      ? any_of({Outcome::loop})
-                          : 0) |
-         (own && leases_run ? any_of({Outcome::link_down, Outcome::no_reply, Outcome::deadline}) : 0);
+  const bool lost = std::any_of(track.lost.begin(), track.lost.end(),
+                                [this](const TrackTruth::Loss& loss) { return recent(loss); });
+  if (lost && fleet_.any_down()) also |= any_of({Outcome::loop});
+  return also;
 }
 
 }  // namespace trunkline::sim

@@ -54,6 +54,7 @@ class Demands {
   Demand absent(NodeIndex node, const TrackTruth& track) const;
   uint64_t of_peers(NodeIndex node) const;
   uint64_t of_hints(NodeIndex node, const TrackTruth& track) const;
+  bool recent(const TrackTruth::Loss& loss) const;
   bool lost_lately(const TrackTruth& track) const;
   bool lost_unnoticed(const TrackTruth& track) const;
   uint64_t of_the_dead(NodeIndex node, const TrackTruth& track) const;
