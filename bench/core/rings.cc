@@ -169,7 +169,7 @@ double raw_round_trip(uint64_t trips) {
   return ns / static_cast<double>(trips);
 }
 
-Figure faster(const char* name, const char* peer, double goal) {
+[[maybe_unused]] Figure faster(const char* name, const char* peer, double goal) {
   Figure figure{name, "items/s", peer, goal};
   figure.lower_is_better = false;
   return figure;
@@ -178,7 +178,8 @@ Figure faster(const char* name, const char* peer, double goal) {
 }  // namespace
 
 void ring_figures(const CoreOptions& options) {
-  const uint64_t many = options.scaled(2e7), few = options.scaled(5e6), trips = options.scaled(3e5);
+  [[maybe_unused]] const uint64_t many = options.scaled(2e7), few = options.scaled(5e6);
+  const uint64_t trips = options.scaled(3e5);
 #ifdef HAVE_DPDK
   contest(
       options, faster("ring.burst32.rte", "rte_ring SP/SC, 32 pointers", 2),

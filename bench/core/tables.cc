@@ -169,7 +169,8 @@ void hits(const CoreOptions& options, const char* size, uint32_t n) {
   const Keys keys(n);
   const uint64_t lookups = options.scaled(4e6);
   const OurTable ours(keys);
-  const auto against = [&](const char* name, const char* peer, double goal, const auto& table) {
+  [[maybe_unused]] const auto against = [&](const char* name, const char* peer, double goal,
+                                            const auto& table) {
     Figure figure{prefix + name, "look-ups/s", peer, goal};
     figure.lower_is_better = false;
     contest(

@@ -114,7 +114,7 @@ void timers(const CoreOptions& options) {
       [&] { return arm_cancel_ns(*ours, in_order); }, [&] { return arm_cancel_ns(*few, few_in_order); });
 }
 
-void pools(const CoreOptions& options) {
+void pools([[maybe_unused]] const CoreOptions& options) {
 #ifdef HAVE_DPDK
   if (!options.wants("pool.burst32")) return;
   constexpr uint32_t kBuffers = 8191, kBurst = 32, kBytes = 2048;
