@@ -63,7 +63,7 @@ struct Rte {
   using Value = void*;
   std::unique_ptr<uint8_t[]> memory;
   rte_ring* ring;
-  Rte() : memory(std::make_unique<uint8_t[]>(rte_ring_get_memsize(kSlots * 2) + 64)) {
+  Rte() : memory(std::make_unique<uint8_t[]>(static_cast<size_t>(rte_ring_get_memsize(kSlots * 2)) + 64)) {
     ring = reinterpret_cast<rte_ring*>((reinterpret_cast<uintptr_t>(memory.get()) + 63) & ~uintptr_t{63});
     // One slot of a plain rte_ring is not used: with this flag all of the 1024 are.
     rte_ring_init(ring, "figure", kSlots, RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
