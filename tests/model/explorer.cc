@@ -89,14 +89,12 @@ class Explorer {
 
   // ---- what the running thread does
   LocationId create(uint64_t value) { return memory_.create(value); }
-  uint64_t load(LocationId at, Order order, const std::source_location& where);
-  void store(LocationId at, uint64_t value, Order order, const std::source_location& where);
+  uint64_t load(LocationId at, Order order, Where where);
+  void store(LocationId at, uint64_t value, Order order, Where where);
   template <class Change>
-  uint64_t update(Access access, LocationId at, Order order, const std::source_location& where,
-                  Change&& change);
-  bool compare_exchange(LocationId at, uint64_t& expected, uint64_t desired, Order order,
-                        const std::source_location& where);
-  void wait(LocationId at, const std::source_location& where);
+  uint64_t update(Access access, LocationId at, Order order, Where where, Change&& change);
+  bool compare_exchange(LocationId at, uint64_t& expected, uint64_t desired, Order order, Where where);
+  void wait(LocationId at, Where where);
   void read(Plain& plain);
   void write(Plain& plain);
   void require(bool holds, const char* what);
@@ -123,7 +121,7 @@ class Explorer {
     Access access;
     LocationId at;
     uint64_t value;
-    std::source_location where;
+    Where where;
   };
 
   void execute();
@@ -131,8 +129,8 @@ class Explorer {
   bool enabled(uint32_t thread) const;
   bool advance();
   uint32_t choose(uint32_t count);
-  Order begin(Access access, LocationId at, Order order, const std::source_location& where);
-  void done(Access access, LocationId at, uint64_t value, const std::source_location& where);
+  Order begin(Access access, LocationId at, Order order, Where where);
+  void done(Access access, LocationId at, uint64_t value, Where where);
   void find(std::string what);
   std::string told() const;
 
@@ -154,7 +152,7 @@ class Explorer {
   uint32_t running_ = 0;
   std::vector<Step> steps_;
   bool collects_ = false;
-  std::map<std::tuple<std::string, uint32_t, uint32_t>, Site> sites_;
+  std::map<std::tuple<std::string, uint32_t, Access>, Site> sites_;
 };
 
 namespace {
@@ -273,8 +271,8 @@ std::string Explorer::told() const {
   for (const Step& step : steps_) {
     const char* name = step.thread == 0 ? "set-up" : names_[step.thread - 1];
     text += std::string(name) + ": " + name_of(step.access) + " of word " + std::to_string(step.at) + ", " +
-            std::to_string(step.value) + ", at " + file_name(step.where.file_name()) + ":" +
-            std::to_string(step.where.line()) + "\n";
+            std::to_string(step.value) + ", at " + file_name(step.where.file) + ":" +
+            std::to_string(step.where.line) + "\n";
   }
   return text;
 }
@@ -288,7 +286,7 @@ std::vector<Site> Explorer::sites() const {
 // ---- operations
 
 // Pauses where others may go first; the order in which the access is to be done.
-Order Explorer::begin(Access access, LocationId at, Order order, const std::source_location& where) {
+Order Explorer::begin(Access access, LocationId at, Order order, Where where) {
   if (running_ == 0) return order;
   if (at >= users_.size()) users_.resize(at + 1);
   const uint32_t me = 1u << running_;
@@ -304,36 +302,33 @@ Order Explorer::begin(Access access, LocationId at, Order order, const std::sour
   const bool noticed = writes ? others != 0 : (users.writers & ~me) != 0;
   if (noticed || access == Access::kWait || again_) actors_[running_].fiber.pause();
   if (collects_) {
-    sites_.try_emplace({where.file_name(), where.line(), where.column()},
-                       Site{where.file_name(), where.line(), where.column(), access, order});
+    sites_.try_emplace({where.file, where.line, access}, Site{where.file, where.line, access, order});
   }
   if (!weakened_) return order;
   const Site& site = weakened_->first;
-  const bool here =
-      site.line == where.line() && site.column == where.column() && site.file == where.file_name();
+  const bool here = site.line == where.line && site.access == access && site.file == where.file;
   return here ? weakened_->second : order;
 }
 
-void Explorer::done(Access access, LocationId at, uint64_t value, const std::source_location& where) {
+void Explorer::done(Access access, LocationId at, uint64_t value, Where where) {
   steps_.push_back({running_, access, at, value, where});
 }
 
-uint64_t Explorer::load(LocationId at, Order order, const std::source_location& where) {
+uint64_t Explorer::load(LocationId at, Order order, Where where) {
   order = begin(Access::kLoad, at, order, where);
   const uint64_t value = memory_.load(running_, at, choose(memory_.loads(running_, at)), order);
   done(Access::kLoad, at, value, where);
   return value;
 }
 
-void Explorer::store(LocationId at, uint64_t value, Order order, const std::source_location& where) {
+void Explorer::store(LocationId at, uint64_t value, Order order, Where where) {
   order = begin(Access::kStore, at, order, where);
   memory_.store(running_, at, choose(memory_.stores(running_, at)), value, order);
   done(Access::kStore, at, value, where);
 }
 
 template <class Change>
-uint64_t Explorer::update(Access access, LocationId at, Order order, const std::source_location& where,
-                          Change&& change) {
+uint64_t Explorer::update(Access access, LocationId at, Order order, Where where, Change&& change) {
   order = begin(access, at, order, where);
   const uint32_t choice = choose(memory_.stores(running_, at));
   const uint64_t old = memory_.read_by_update(running_, at, choice);
@@ -344,7 +339,7 @@ uint64_t Explorer::update(Access access, LocationId at, Order order, const std::
 
 // It succeeds after any store of what was expected, and fails by reading anything else.
 bool Explorer::compare_exchange(LocationId at, uint64_t& expected, uint64_t desired, Order order,
-                                const std::source_location& where) {
+                                Where where) {
   order = begin(Access::kCompareExchange, at, order, where);
   std::vector<uint32_t> yes, no;
   for (uint32_t i = 0; i < memory_.stores(running_, at); ++i) {
@@ -364,7 +359,7 @@ bool Explorer::compare_exchange(LocationId at, uint64_t& expected, uint64_t desi
   return success;
 }
 
-void Explorer::wait(LocationId at, const std::source_location& where) {
+void Explorer::wait(LocationId at, Where where) {
   actors_[running_].waits = true;
   actors_[running_].awaited = at;
   // begin() pauses here, and is resumed when there is something to take.
@@ -425,23 +420,22 @@ namespace detail {
 LocationId create(uint64_t value) {
   return explorer->create(value);
 }
-uint64_t load(LocationId at, Order order, const std::source_location& where) {
+uint64_t load(LocationId at, Order order, Where where) {
   return explorer->load(at, order, where);
 }
-void store(LocationId at, uint64_t value, Order order, const std::source_location& where) {
+void store(LocationId at, uint64_t value, Order order, Where where) {
   explorer->store(at, value, order, where);
 }
-uint64_t exchange(LocationId at, uint64_t value, Order order, const std::source_location& where) {
+uint64_t exchange(LocationId at, uint64_t value, Order order, Where where) {
   return explorer->update(Access::kExchange, at, order, where, [&](uint64_t) { return value; });
 }
-uint64_t add(LocationId at, uint64_t value, Order order, const std::source_location& where) {
+uint64_t add(LocationId at, uint64_t value, Order order, Where where) {
   return explorer->update(Access::kAdd, at, order, where, [&](uint64_t old) { return old + value; });
 }
-bool compare_exchange(LocationId at, uint64_t& expected, uint64_t desired, Order order,
-                      const std::source_location& where) {
+bool compare_exchange(LocationId at, uint64_t& expected, uint64_t desired, Order order, Where where) {
   return explorer->compare_exchange(at, expected, desired, order, where);
 }
-void wait(LocationId at, const std::source_location& where) {
+void wait(LocationId at, Where where) {
   explorer->wait(at, where);
 }
 void read(Plain& plain) {

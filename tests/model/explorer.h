@@ -18,7 +18,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <source_location>
 #include <string>
 #include <vector>
 
@@ -29,15 +28,23 @@ namespace trunkline::model {
 enum class Access : uint8_t { kLoad, kStore, kExchange, kAdd, kCompareExchange, kWait };
 const char* name_of(Access access);
 
-// A place in the source where a word is accessed, and in what order.
+// Where in the source a word is accessed (clang 14 has no std::source_location).
+struct Where {
+  const char* file;
+  uint32_t line;
+  static constexpr Where current(const char* file = __builtin_FILE(), uint32_t line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
+// A kind of access at a place in the source, and in what order it is done.
 struct Site {
   std::string file;
   uint32_t line = 0;
-  uint32_t column = 0;
   Access access = Access::kLoad;
   Order order{};
   bool operator==(const Site& other) const {
-    return line == other.line && column == other.column && file == other.file;
+    return line == other.line && access == other.access && file == other.file;
   }
 };
 
@@ -106,13 +113,12 @@ namespace detail {
 
 // What Word, Cell and Event (sync.h) are made of.
 LocationId create(uint64_t value);
-uint64_t load(LocationId at, Order order, const std::source_location& where);
-void store(LocationId at, uint64_t value, Order order, const std::source_location& where);
-uint64_t exchange(LocationId at, uint64_t value, Order order, const std::source_location& where);
-uint64_t add(LocationId at, uint64_t value, Order order, const std::source_location& where);
-bool compare_exchange(LocationId at, uint64_t& expected, uint64_t desired, Order order,
-                      const std::source_location& where);
-void wait(LocationId at, const std::source_location& where);  // until it is not zero; takes one from it
+uint64_t load(LocationId at, Order order, Where where);
+void store(LocationId at, uint64_t value, Order order, Where where);
+uint64_t exchange(LocationId at, uint64_t value, Order order, Where where);
+uint64_t add(LocationId at, uint64_t value, Order order, Where where);
+bool compare_exchange(LocationId at, uint64_t& expected, uint64_t desired, Order order, Where where);
+void wait(LocationId at, Where where);  // until it is not zero; takes one from it
 void read(Plain& plain);
 void write(Plain& plain);
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <source_location>
 
 #include "tests/model/explorer.h"
 
@@ -18,37 +17,34 @@ class Word {
   Word(const Word&) = delete;
   Word& operator=(const Word&) = delete;
 
-  using Where = std::source_location;
-  T load_relaxed(const Where& where = Where::current()) const noexcept { return load({}, where); }
-  T load_acquire(const Where& where = Where::current()) const noexcept { return load({true, false}, where); }
-  void store_relaxed(T v, const Where& where = Where::current()) noexcept { store(v, {}, where); }
-  void store_release(T v, const Where& where = Where::current()) noexcept { store(v, {false, true}, where); }
-  T exchange_relaxed(T v, const Where& where = Where::current()) noexcept { return exchange(v, {}, where); }
-  T exchange_acquire(T v, const Where& where = Where::current()) noexcept {
+  T load_relaxed(Where where = Where::current()) const noexcept { return load({}, where); }
+  T load_acquire(Where where = Where::current()) const noexcept { return load({true, false}, where); }
+  void store_relaxed(T v, Where where = Where::current()) noexcept { store(v, {}, where); }
+  void store_release(T v, Where where = Where::current()) noexcept { store(v, {false, true}, where); }
+  T exchange_relaxed(T v, Where where = Where::current()) noexcept { return exchange(v, {}, where); }
+  T exchange_acquire(T v, Where where = Where::current()) noexcept {
     return exchange(v, {true, false}, where);
   }
-  T exchange_release(T v, const Where& where = Where::current()) noexcept {
+  T exchange_release(T v, Where where = Where::current()) noexcept {
     return exchange(v, {false, true}, where);
   }
-  T fetch_add_relaxed(T v, const Where& where = Where::current()) noexcept {
+  T fetch_add_relaxed(T v, Where where = Where::current()) noexcept {
     return static_cast<T>(detail::add(at_, static_cast<uint64_t>(v), {}, where));
   }
-  bool compare_exchange(T& expected, T desired, Order order, const Where& where = Where::current()) noexcept {
+  bool compare_exchange(T& expected, T desired, Order order, Where where = Where::current()) noexcept {
     auto old = static_cast<uint64_t>(expected);
     const bool done = detail::compare_exchange(at_, old, static_cast<uint64_t>(desired), order, where);
     expected = static_cast<T>(old);
     return done;
   }
-  bool compare_exchange_acq_rel(T& expected, T desired, const Where& where = Where::current()) noexcept {
+  bool compare_exchange_acq_rel(T& expected, T desired, Where where = Where::current()) noexcept {
     return compare_exchange(expected, desired, {true, true}, where);
   }
 
  private:
-  T load(Order order, const Where& where) const { return static_cast<T>(detail::load(at_, order, where)); }
-  void store(T v, Order order, const Where& where) {
-    detail::store(at_, static_cast<uint64_t>(v), order, where);
-  }
-  T exchange(T v, Order order, const Where& where) {
+  T load(Order order, Where where) const { return static_cast<T>(detail::load(at_, order, where)); }
+  void store(T v, Order order, Where where) { detail::store(at_, static_cast<uint64_t>(v), order, where); }
+  T exchange(T v, Order order, Where where) {
     return static_cast<T>(detail::exchange(at_, static_cast<uint64_t>(v), order, where));
   }
   LocationId at_;
@@ -120,8 +116,8 @@ class Resource {
 class Event {
  public:
   Event() : at_(detail::create(0)) {}
-  void signal() noexcept { detail::add(at_, 1, {true, true}, std::source_location::current()); }
-  void wait() noexcept { detail::wait(at_, std::source_location::current()); }
+  void signal() noexcept { detail::add(at_, 1, {true, true}, Where::current()); }
+  void wait() noexcept { detail::wait(at_, Where::current()); }
 
  private:
   LocationId at_;

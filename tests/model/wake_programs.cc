@@ -36,13 +36,14 @@ void sleep_and_work(Shared& shared, uint32_t rings, uint32_t items) {
     }
     return any;
   };
-  for (uint32_t round = 0; taken < items; ++round) {
-    assume(round < items + 2);
+  for (uint32_t round = 0; round < items + 2; ++round) {
+    if (taken == items) return;
     if (work()) continue;
     shared.word.announce_sleep();
     if (!work()) shared.event.wait();
     shared.word.awake();
   }
+  assume(taken == items);
 }
 
 NamedProgram one_producer(uint32_t items) {
