@@ -32,7 +32,7 @@ bool start_dpdk() {
 
 bool needs_dpdk(const trunkline::bench::CoreOptions& options) {
   for (const char* name : {"table.hit.10k.rte", "table.hit.1m.rte", "table.hit.10m.rte", "timer.rearm.1m",
-                           "timer.arm_cancel.1m", "pool.burst32"}) {
+                           "timer.arm_cancel.1m", "pool.burst32", "table.churn"}) {
     if (options.wants(name)) return true;
   }
   return false;

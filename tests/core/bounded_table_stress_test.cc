@@ -20,6 +20,7 @@ constexpr uint32_t kStaying = 3;    // keys 0 .. 2 are inserted once; key 3 is u
 constexpr uint32_t kUpdated = kStaying;
 constexpr uint32_t kKeys = 8;
 constexpr uint32_t kChanges = 120'000;
+constexpr uint32_t kCapacity = 64;
 
 TrackId id_of(uint64_t n) {
   TrackId id;
@@ -27,12 +28,16 @@ TrackId id_of(uint64_t n) {
   return id;
 }
 
-// Keys that agree in the 16 bits that the table keeps beside each entry, so that every look-up goes on to
-// compare keys in entries that change hands: the hardest case for a reader.
-std::vector<TrackId> look_alikes() {
+// Keys of one first line, so that every look-up meets entries that change hands: the hardest case for a
+// reader.
+std::vector<TrackId> look_alikes(size_t count) {
+  const KeyedHash hash(kKey);
+  const auto in_first_line = [&](const TrackId& id) {
+    return static_cast<uint32_t>(hash(id.bytes.data())) < UINT32_MAX / kCapacity;
+  };
   std::vector<TrackId> ids;
-  for (uint64_t n = 0; ids.size() < kKeys; ++n) {
-    if (keyed_hash16(kKey, id_of(n).bytes.data()) >> 48 == 0x1234) ids.push_back(id_of(n));
+  for (uint64_t n = 0; ids.size() < count; ++n) {
+    if (in_first_line(id_of(n))) ids.push_back(id_of(n));
   }
   return ids;
 }
@@ -84,8 +89,8 @@ void change(Table& table, const std::vector<TrackId>& ids, uint64_t& refused) {
 }
 
 TEST(BoundedTableStress, ReadersNeverSeeAStrangersRecordNorMissAKeyThatStays) {
-  const std::vector<TrackId> ids = look_alikes();
-  Table table(kKeys, kKey);  // two buckets: everybody is in everybody's way
+  const std::vector<TrackId> ids = look_alikes(kKeys);
+  Table table(kCapacity, kKey);
   for (uint32_t i = 0; i <= kUpdated; ++i) ASSERT_EQ(table.insert(ids[i], i), Table::Insert::kInserted);
   Atomic<uint32_t> done(0);
   std::array<Findings, 2> findings;
@@ -106,28 +111,31 @@ TEST(BoundedTableStress, ReadersNeverSeeAStrangersRecordNorMissAKeyThatStays) {
   }
 }
 
-// The same for keys that the stash holds, where one more word decides whether a reader looks.
-TEST(BoundedTableStress, ReadersNeverMissAKeyThatStaysInTheStash) {
-  Table table(64, kKey);  // 16 buckets
-  std::vector<TrackId> twins;
-  for (uint64_t n = 0; twins.size() < 24; ++n) {
-    const uint64_t hash = keyed_hash16(kKey, id_of(n).bytes.data());
-    if ((hash & 15) == 3 && ((hash >> 26) & 14) == 4) twins.push_back(id_of(n));
-  }
-  for (uint32_t i = 0; i < 17; ++i) ASSERT_EQ(table.insert(twins[i], i), Table::Insert::kInserted);
+// The same for keys that the overflow holds, where two more bits decide how far a reader looks.
+TEST(BoundedTableStress, ReadersNeverMissAKeyThatStaysInTheOverflow) {
+  constexpr uint32_t kStays = 6, kAll = 12;  // keys 0 .. 5 fill two lines
+  Table table(kCapacity, kKey);
+  const std::vector<TrackId> twins = look_alikes(kAll);
+  for (uint32_t i = 0; i <= kStays; ++i) ASSERT_EQ(table.insert(twins[i], i), Table::Insert::kInserted);
   Atomic<uint32_t> done(0);
   uint64_t missing = 0;
   uint64_t strangers = 0;
   std::thread reader([&] {
     for (bool last_round = false; !last_round;) {
-      last_round = done.load_acquire() != 0;    // E1
-      missing += table.find(twins[16]) != 16u;  // the 17th of two buckets of 8
-      for (uint32_t i = 17; i < 24; ++i) strangers += table.find(twins[i]).value_or(i) != i;
+      last_round = done.load_acquire() != 0;  // E1
+      missing += table.find(twins[kStays]) != kStays;
+      for (uint32_t i = kStays + 1; i < kAll; ++i) strangers += table.find(twins[i]).value_or(i) != i;
+      std::array<uint32_t, kAll> found;
+      table.find_burst(twins, found);
+      missing += found[kStays] != kStays;
+      for (uint32_t i = 0; i < kAll; ++i) strangers += found[i] != Table::kNone && found[i] != i;
     }
   });
   Rng rng(2);
   for (uint32_t round = 0; round < kChanges; ++round) {
-    const auto i = static_cast<uint32_t>(17 + rng.below(7));
+    // All but the one that stays: the first and the second line, too, have room at times.
+    auto i = static_cast<uint32_t>(rng.below(kAll - 1));
+    i += i >= kStays;
     if (!table.erase(twins[i])) table.insert(twins[i], i);
   }
   done.store_release(1);  // D1

@@ -1,8 +1,11 @@
-// BoundedTable on one thread: the contract, how full it gets, and a std::unordered_map as the model.
+// BoundedTable on one thread: the contract, how full it gets, and a std::unordered_map as the model. What
+// look-ups find is asked of both ways to search, vectors where there are any and word by word.
 #include "core/bounded_table.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <unordered_map>
 #include <vector>
 
@@ -13,6 +16,21 @@ namespace {
 
 using Table = BoundedTable<>;
 using Insert = Table::Insert;
+
+// Word by word on every processor.
+struct PlainTraits : TableTraits {};
+using PlainTable = BoundedTable<TrackId, StdSync, PlainTraits>;
+
+// Every key has the same hash: they all agree in their lines and in every bit.
+struct OneHash {
+  explicit OneHash(HashKey) {}
+  uint64_t operator()(const uint8_t*) const noexcept { return 0; }
+  void burst(const uint8_t*, size_t n, uint64_t* hashes) const noexcept { std::fill_n(hashes, n, 0); }
+};
+struct OneHashTraits : TableTraits {
+  using Hash = OneHash;
+};
+using OneHashTable = BoundedTable<TrackId, StdSync, OneHashTraits>;
 
 TrackId id_of(uint64_t n) {
   TrackId id;
@@ -72,8 +90,9 @@ TEST(BoundedTable, ComparesAllBitsOfTheKey) {
 TEST(BoundedTable, TakesTheZeroKeyAndTheLargestRecord) {
   Table table(2, {});
   EXPECT_FALSE(table.find(TrackId{}));
-  EXPECT_EQ(table.insert(TrackId{}, Table::kNone - 1), Insert::kInserted);
-  EXPECT_EQ(table.find(TrackId{}), Table::kNone - 1);
+  EXPECT_EQ(table.insert(TrackId{}, Table::kMaxRecord), Insert::kInserted);
+  EXPECT_EQ(table.find(TrackId{}), Table::kMaxRecord);
+  EXPECT_DEATH(table.insert(id_of(1), Table::kMaxRecord + 1), "kMaxRecord");
 }
 
 // The promise in the header that places hardly ever run out before the capacity does, at every size.
@@ -116,71 +135,132 @@ TEST(BoundedTable, StaysUsableToItsCapacityWhileKeysComeAndGo) {
   for (uint64_t n : present) ASSERT_TRUE(table.find(id_of(n)));
 }
 
-// Keys that all share the same two buckets: what does not fit there is in the stash, then refused.
+// Keys that agree in every bit of the hash: two lines and two in the overflow hold 12 of them, and each is
+// told from all others by its own 128 bits.
 TEST(BoundedTable, RefusesAKeyWhosePlacesAreTaken) {
-  constexpr HashKey kKey{5, 6};
-  Table table(64, kKey);  // 16 buckets
-  std::vector<TrackId> twins;
-  for (uint64_t n = 0; twins.size() < 60; ++n) {
-    const uint64_t hash = keyed_hash16(kKey, id_of(n).bytes.data());
-    if ((hash & 15) == 3 && ((hash >> 26) & 14) == 4) twins.push_back(id_of(n));  // buckets 3 and 3 ^ 5
-  }
-  constexpr uint32_t kPlaces = 2 * 8 + 32;
-  for (uint32_t i = 0; i < twins.size(); ++i) {
-    ASSERT_EQ(table.insert(twins[i], i), i < kPlaces ? Insert::kInserted : Insert::kFull) << i;
+  using OneInsert = OneHashTable::Insert;
+  OneHashTable table(64, {5, 6});
+  constexpr uint32_t kPlaces = 12;
+  for (uint32_t i = 0; i < 20; ++i) {
+    ASSERT_EQ(table.insert(id_of(i), i), i < kPlaces ? OneInsert::kInserted : OneInsert::kFull) << i;
   }
   EXPECT_EQ(table.size(), kPlaces);
-  for (uint32_t i = 0; i < twins.size(); ++i) {
-    ASSERT_EQ(table.find(twins[i]), i < kPlaces ? std::optional(i) : std::nullopt) << i;
+  std::vector<TrackId> all;
+  for (uint32_t i = 0; i < 20; ++i) all.push_back(id_of(i));
+  std::vector<uint32_t> found(all.size());
+  table.find_burst(all, found);
+  for (uint32_t i = 0; i < 20; ++i) {
+    ASSERT_EQ(table.find(id_of(i)), i < kPlaces ? std::optional(i) : std::nullopt) << i;
+    ASSERT_EQ(found[i], i < kPlaces ? i : OneHashTable::kNone) << i;
   }
-  // A place that becomes free anywhere among them is used again.
-  for (uint32_t i : {0u, 9u, 16u, kPlaces - 1}) {
-    ASSERT_TRUE(table.erase(twins[i]));
-    ASSERT_FALSE(table.find(twins[i]));
-    ASSERT_EQ(table.insert(twins[kPlaces + 1], 1000 + i), Insert::kInserted);
-    ASSERT_EQ(table.find(twins[kPlaces + 1]), 1000 + i);
-    ASSERT_TRUE(table.erase(twins[kPlaces + 1]));
-    ASSERT_EQ(table.insert(twins[i], i), Insert::kInserted);
+  // A place that becomes free anywhere among them is used again, and no other key is lost by it.
+  for (uint32_t gone = 0; gone < kPlaces; ++gone) {
+    ASSERT_TRUE(table.erase(id_of(gone)));
+    ASSERT_FALSE(table.find(id_of(gone)));
+    ASSERT_EQ(table.insert(id_of(100), 1000 + gone), OneInsert::kInserted);
+    ASSERT_EQ(table.find(id_of(100)), 1000 + gone);
+    for (uint32_t i = 0; i < kPlaces; ++i) {
+      ASSERT_EQ(table.find(id_of(i)), i == gone ? std::nullopt : std::optional(i)) << gone << ' ' << i;
+    }
+    ASSERT_TRUE(table.erase(id_of(100)));
+    ASSERT_EQ(table.insert(id_of(gone), gone), OneInsert::kInserted);
+  }
+}
+
+// The lives of an entry wrap around what the line can count: 70 000 of them in one place, and more than 255
+// keys away from their first line at some time.
+TEST(BoundedTable, UsesAnEntryMoreOftenThanItsVersionCounts) {
+  OneHashTable table(8, {});
+  table.insert(id_of(1), 1);
+  for (uint32_t life = 0; life < 70'000; ++life) {
+    const TrackId id = id_of(2 + life % 2);
+    ASSERT_EQ(table.insert(id, life), OneHashTable::Insert::kInserted);
+    ASSERT_EQ(table.find(id), life);
+    ASSERT_FALSE(table.find(id_of(3 - life % 2)));
+    ASSERT_TRUE(table.erase(id));
+    ASSERT_EQ(table.find(id_of(1)), 1u);
+  }
+}
+
+TEST(BoundedTable, MakesItsLinesOfTheSourcesMemory) {
+  struct Source final : PageSource {
+    HeapPageSource heap;
+    size_t taken = 0;
+    std::span<uint8_t> take(size_t bytes) override {
+      taken += bytes + 64;
+      return heap.take(bytes + 64).subspan(64);  // as little aligned as the contract allows
+    }
+  } pages;
+  Table table(10'000, {1, 2}, pages);
+  EXPECT_GE(pages.taken, 10'000u * 64);
+  EXPECT_LE(pages.taken, 10'000u * 70);
+  for (uint32_t i = 0; i < 10'000; ++i) ASSERT_EQ(table.insert(id_of(i), i), Insert::kInserted);
+  for (uint32_t i = 0; i < 10'000; ++i) ASSERT_EQ(table.find(id_of(i)), i);
+}
+
+template <class AnyTable>
+void finds_in_bursts_what_it_finds_one_by_one() {
+  AnyTable table(1000, {7, 8});
+  for (uint32_t i = 0; i < 1000; ++i) table.insert(id_of(i * 3), i);
+  for (uint32_t i = 900; i < 1000; ++i) table.erase(id_of(i * 3));
+  std::vector<TrackId> ids;
+  for (uint32_t i = 0; i < 3000; ++i) ids.push_back(id_of(i));
+  for (size_t n : {0u, 1u, 7u, 8u, 9u, 31u, 32u, 33u, 63u, 64u, 65u, 500u, 3000u}) {
+    std::vector<uint32_t> out(n + 1, 12345);
+    table.find_burst(std::span(ids).first(n), out);
+    for (uint32_t i = 0; i < n; ++i) {
+      const bool present = i % 3 == 0 && i < 2700;
+      ASSERT_EQ(out[i], present ? i / 3 : AnyTable::kNone) << i << " of " << n;
+      ASSERT_EQ(table.find(ids[i]), present ? std::optional(i / 3) : std::nullopt);
+    }
+    EXPECT_EQ(out[n], 12345u) << "wrote beyond the ids";
   }
 }
 
 TEST(BoundedTable, FindsInBurstsWhatItFindsOneByOne) {
-  Table table(1000, {7, 8});
-  for (uint32_t i = 0; i < 1000; ++i) table.insert(id_of(i * 3), i);
-  std::vector<TrackId> ids;
-  for (uint32_t i = 0; i < 500; ++i) ids.push_back(id_of(i));
-  for (size_t n : {0u, 1u, 31u, 32u, 33u, 64u, 500u}) {
-    std::vector<uint32_t> out(n + 1, 12345);
-    table.find_burst(std::span(ids).first(n), out);
-    for (uint32_t i = 0; i < n; ++i) ASSERT_EQ(out[i], i % 3 == 0 ? i / 3 : Table::kNone);
-    EXPECT_EQ(out[n], 12345u) << "wrote beyond the ids";
+  finds_in_bursts_what_it_finds_one_by_one<Table>();
+  finds_in_bursts_what_it_finds_one_by_one<PlainTable>();
+  EXPECT_EQ(sizeof(Table), sizeof(PlainTable));
+}
+
+template <class AnyTable>
+void behaves_like_an_unordered_map(uint64_t seed, uint32_t most) {
+  SCOPED_TRACE(seed);
+  Rng rng(seed);
+  const auto capacity = static_cast<uint32_t>(1 + rng.below(most));
+  AnyTable table(capacity, {rng.next(), rng.next()});
+  std::unordered_map<TrackId, uint32_t, IdHash> model;
+  std::array<TrackId, 64> asked;
+  std::array<uint32_t, 64> found;
+  for (uint32_t i = 0; i < 20'000; ++i) {
+    const TrackId id = id_of(rng.below(2 * capacity));
+    if (rng.chance(0.55)) {
+      const bool known = model.contains(id);
+      const auto expected = known                      ? AnyTable::Insert::kUpdated
+                            : model.size() == capacity ? AnyTable::Insert::kFull
+                                                       : AnyTable::Insert::kInserted;
+      ASSERT_EQ(table.insert(id, i), expected);
+      if (expected != AnyTable::Insert::kFull) model[id] = i;
+    } else {
+      ASSERT_EQ(table.erase(id), model.erase(id) == 1);
+    }
+    ASSERT_EQ(table.size(), model.size());
+    asked[i % 64] = id_of(rng.below(2 * capacity));
+    if (i % 64 != 63) continue;
+    table.find_burst(asked, found);
+    for (uint32_t k = 0; k < 64; ++k) {
+      const auto at = model.find(asked[k]);
+      ASSERT_EQ(found[k], at == model.end() ? AnyTable::kNone : at->second);
+      ASSERT_EQ(table.find(asked[k]).value_or(AnyTable::kNone), found[k]);
+    }
   }
 }
 
 TEST(BoundedTable, BehavesLikeAnUnorderedMap) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    SCOPED_TRACE(seed);
-    Rng rng(seed);
-    const auto capacity = static_cast<uint32_t>(1 + rng.below(300));
-    Table table(capacity, {rng.next(), rng.next()});
-    std::unordered_map<TrackId, uint32_t, IdHash> model;
-    for (uint32_t i = 0; i < 20'000; ++i) {
-      const TrackId id = id_of(rng.below(2 * capacity));
-      if (rng.chance(0.55)) {
-        const bool known = model.contains(id);
-        const Insert expected = known                      ? Insert::kUpdated
-                                : model.size() == capacity ? Insert::kFull
-                                                           : Insert::kInserted;
-        ASSERT_EQ(table.insert(id, i), expected);
-        if (expected != Insert::kFull) model[id] = i;
-      } else {
-        ASSERT_EQ(table.erase(id), model.erase(id) == 1);
-      }
-      ASSERT_EQ(table.size(), model.size());
-      const TrackId probe = id_of(rng.below(2 * capacity));
-      const auto at = model.find(probe);
-      ASSERT_EQ(table.find(probe), at == model.end() ? std::nullopt : std::optional(at->second));
-    }
+    behaves_like_an_unordered_map<Table>(seed, 300);
+    behaves_like_an_unordered_map<PlainTable>(seed, 300);
+    behaves_like_an_unordered_map<OneHashTable>(seed, 12);
   }
 }
 

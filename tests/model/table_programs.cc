@@ -1,8 +1,10 @@
 // BoundedTable: one writer that inserts, erases, and uses entries again, and readers beside it. Whatever a
 // reader is told must have been true at some instant of its look-up, and what one reader was told another
 // that comes after it must not be behind.
+#include <algorithm>
 #include <array>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/bounded_table.h"
@@ -13,9 +15,28 @@ namespace trunkline::model {
 
 namespace {
 
-using Table = core::BoundedTable<ModelSync>;
+// Every key in the same lines, and versions that wrap around soon: all lives of an era are `lives`.
+struct OneHash {
+  explicit OneHash(core::HashKey) {}
+  uint64_t operator()(const uint8_t*) const noexcept { return 0; }
+  void burst(const uint8_t*, size_t n, uint64_t* hashes) const noexcept { std::fill_n(hashes, n, 0); }
+};
+template <uint32_t kHighBits>
+struct Traits : core::TableTraits {
+  using Hash = OneHash;
+  struct Bits {
+    static constexpr uint32_t kLow = 1;
+    static constexpr uint32_t kHigh = kHighBits;
+  };
+  static constexpr uint32_t kLeastOverflow = 2;
+};
+template <uint32_t kHighBits>
+using TableOf = core::BoundedTable<core::TrackId, ModelSync, Traits<kHighBits>>;
+using Table = TableOf<1>;       // four lives
+using ShortTable = TableOf<0>;  // two
 constexpr core::HashKey kKey{21, 22};
-constexpr uint32_t kNone = Table::kNone;
+constexpr uint32_t kNone = core::kNoRecord;
+constexpr uint32_t kCapacity = 12;  // two lines and two in the overflow
 
 core::TrackId id_of(uint64_t high, uint64_t low) {
   core::TrackId id;
@@ -26,34 +47,14 @@ core::TrackId id_of(uint64_t high, uint64_t low) {
   return id;
 }
 
-// Whether a key goes to the first of so many buckets and the one beside it and, if `tag` is not 0, has that
-// tag.
-bool meets(const core::TrackId& id, uint32_t buckets, uint64_t tag) {
-  const uint64_t hash = core::keyed_hash16(kKey, id.bytes.data());
-  const uint64_t beside = ((hash >> 26) | 1) & (buckets - 1);
-  return (tag == 0 || hash >> 48 == tag) && (hash & (buckets - 1)) == 0 && beside == 1;
-}
-
-// Keys of one tag and the same two buckets, so that each takes the entry that another left. The second has
-// one half of the first, the third the other: an entry that was read while it changed may look like the
-// first.
-std::vector<core::TrackId> twins() {
-  constexpr uint64_t kTag = 0x4321;
-  uint64_t high = 0, low = 0, other_high = 0, other_low = 0;
-  while (!meets(id_of(high, 0), 2, kTag)) ++high;
-  for (other_low = 1; !meets(id_of(high, other_low), 2, kTag);) ++other_low;
-  for (other_high = high + 1; !meets(id_of(other_high, low), 2, kTag);) ++other_high;
-  return {id_of(high, low), id_of(high, other_low), id_of(other_high, low)};
-}
-
-// Keys of any tags that go to the same two of eight buckets.
-std::vector<core::TrackId> crowd(size_t count) {
-  std::vector<core::TrackId> ids;
-  for (uint64_t n = 0; ids.size() < count; ++n) {
-    if (meets(id_of(n, n), 8, 0)) ids.push_back(id_of(n, n));
-  }
+// The second has one half of the first, the third the other: an entry that was read while it changed may look
+// like the first.
+std::vector<core::TrackId> keys() {
+  std::vector<core::TrackId> ids{id_of(1, 1), id_of(1, 2), id_of(2, 1)};
+  for (uint64_t n = 3; n < kCapacity; ++n) ids.push_back(id_of(n, n));
   return ids;
 }
+const std::vector<core::TrackId> kKeys = keys();
 
 struct Step {
   uint32_t key;     // which of the table's; readers look for key 0
@@ -61,18 +62,17 @@ struct Step {
 };
 
 // A table, what its writer does to it while others read, and what that makes of key 0.
+template <class AnyTable>
 struct History {
-  const std::vector<core::TrackId>& keys;
-  Table table;
+  AnyTable table;
   std::vector<Step> steps;
   std::vector<uint32_t> truths;            // the record of key 0 after so many steps
   std::array<Var<uint32_t>, 20> contents;  // what a record stands for: written before it is inserted
   Word<uint32_t> ended;                    // how many steps have surely been taken
   Word<uint32_t> told;                     // what one reader knows, for another
 
-  History(const std::vector<core::TrackId>& ids, uint32_t capacity, const std::vector<Step>& before,
-          const std::vector<Step>& during)
-      : keys(ids), table(capacity, kKey), steps(during) {
+  History(const std::vector<Step>& before, const std::vector<Step>& during)
+      : table(kCapacity, kKey), steps(during) {
     uint32_t now = kNone;
     for (const Step& step : before) {
       apply(step);
@@ -83,10 +83,10 @@ struct History {
   }
   void apply(const Step& step) {
     if (step.record == kNone) {
-      require(table.erase(keys[step.key]), "what is there cannot be erased");
+      require(table.erase(kKeys[step.key]), "what is there cannot be erased");
     } else {
       contents[step.record].write() = step.record;
-      require(table.insert(keys[step.key], step.record) != Table::Insert::kFull, "the table is full");
+      require(table.insert(kKeys[step.key], step.record) != AnyTable::Insert::kFull, "the table is full");
     }
   }
   void write() {
@@ -104,9 +104,9 @@ struct History {
   uint32_t look(bool burst, uint32_t from) const {
     uint32_t answer = kNone;
     if (burst) {
-      table.find_burst(std::span(keys).first(1), {&answer, 1});
+      table.find_burst(std::span(kKeys).first(1), {&answer, 1});
     } else {
-      const std::optional<uint32_t> found = table.find(keys[0]);
+      const std::optional<uint32_t> found = table.find(kKeys[0]);
       require(found != kNone, "a record that is none");
       answer = found.value_or(kNone);
     }
@@ -116,20 +116,21 @@ struct History {
 };
 
 // A reader that looks so many times: each answer was true when the last one was, or later.
-void read(History& history, bool burst, uint32_t times) {
+template <class AnyTable>
+void read(History<AnyTable>& history, bool burst, uint32_t times) {
   for (uint32_t i = 0, at = 0; i < times; ++i)
     at = history.look(burst, std::max(at, history.ended.load_acquire()));
 }
 
 struct Case {
-  const char* name;
+  std::string name;
   std::vector<Step> before, during;
 };
 
-NamedProgram one_reader(const Case& what, bool burst, uint32_t times) {
-  static const std::vector<core::TrackId> kKeys = twins();
-  return {std::string("table, ") + what.name + (burst ? ", in a burst" : ""), [=](Scenario& s) {
-            auto& history = s.make<History>(kKeys, 8u, what.before, what.during);
+template <class AnyTable = Table>
+NamedProgram one_reader(const Case& what, bool burst = false, uint32_t times = 1) {
+  return {"table, " + what.name + (burst ? ", in a burst" : ""), [=](Scenario& s) {
+            auto& history = s.make<History<AnyTable>>(what.before, what.during);
             s.thread("writer", [&history] { history.write(); });
             s.thread("reader", [&history, burst, times] { read(history, burst, times); });
           }};
@@ -137,30 +138,30 @@ NamedProgram one_reader(const Case& what, bool burst, uint32_t times) {
 
 // What one reader has seen, another that it tells of it must not be behind.
 NamedProgram two_readers(const Case& what) {
-  static const std::vector<core::TrackId> kKeys = twins();
-  return {std::string("table, two readers, ") + what.name, [=](Scenario& s) {
-            auto& history = s.make<History>(kKeys, 8u, what.before, what.during);
+  return {"table, two readers, " + what.name, [=](Scenario& s) {
+            auto& history = s.make<History<Table>>(what.before, what.during);
             s.thread("writer", [&history] { history.write(); });
             s.thread("first", [&history] { history.told.store_release(history.look(false, 0)); });
             s.thread("second", [&history] { history.look(false, history.told.load_acquire()); });
           }};
 }
 
-// Both buckets of all keys are full: keys 0 and 1 go to the stash, where key 1 has been and gone so many
-// times.
-NamedProgram stash(const char* name, uint32_t times, const std::vector<Step>& during) {
-  static const std::vector<core::TrackId> kKeys = crowd(18);
+// The same where `others` came first and stay: they take the first places of all.
+Case behind(Case what, uint32_t others) {
   std::vector<Step> before;
-  for (uint32_t k = 2; k < kKeys.size(); ++k) before.push_back({k, k});
-  for (uint32_t i = 0; i < times; ++i) {
-    before.push_back({1, 2});
+  for (uint32_t k = 0; k < others; ++k) before.push_back({kCapacity - 1 - k, 19 - k});
+  before.insert(before.end(), what.before.begin(), what.before.end());
+  return {what.name + ", behind " + std::to_string(others), before, what.during};
+}
+// The same after the first free entry had so many lives.
+Case after_lives(Case what, uint32_t lives) {
+  std::vector<Step> before;
+  for (uint32_t i = 0; i < lives; ++i) {
+    before.push_back({1, 9});
     before.push_back({1, kNone});
   }
-  return {std::string("table, ") + name, [=](Scenario& s) {
-            auto& history = s.make<History>(kKeys, 32u, before, during);
-            s.thread("writer", [&history] { history.write(); });
-            s.thread("reader", [&history] { read(history, false, 1); });
-          }};
+  before.insert(before.end(), what.before.begin(), what.before.end());
+  return {what.name + ", after " + std::to_string(lives) + " lives", before, what.during};
 }
 
 }  // namespace
@@ -173,16 +174,40 @@ std::vector<NamedProgram> table_programs() {
   const Case other_half{"and the other way round", {{2, 1}}, {{2, kNone}, {1, 2}}};
   const Case update{"a record is replaced", {{0, 1}, {1, 9}}, {{0, 2}, {0, 3}}};
   const Case appear{"a key comes and goes", {{1, 9}}, {{0, 1}, {0, kNone}, {2, 5}}};
-  const Case behind{"a record is replaced behind another key", {{1, 9}, {0, 1}}, {{0, 2}}};
   const Case beside{"other keys come and go beside one", {{0, 1}}, {{1, 5}, {2, 6}, {1, kNone}, {2, kNone}}};
+  // A field that comes back as it was, for another key, while this one was there in between.
+  const Case between{
+      "a key between two of the same record", {{1, 1}}, {{1, kNone}, {0, 5}, {0, kNone}, {2, 1}}};
+  // The same, an era further.
+  const Case eras{"a key between two of the same record, long before",
+                  {{1, 1}},
+                  {{1, kNone}, {0, 5}, {0, kNone}, {2, 7}, {2, kNone}, {2, 1}}};
   std::vector<NamedProgram> all;
-  for (const Case& what : {reuse, back, aba, first_half, other_half, update, appear, behind, beside}) {
-    for (const bool burst : {false, true}) all.push_back(one_reader(what, burst, 2));
+  for (const Case& what : {reuse, back, aba, first_half, other_half, update, appear, beside}) {
+    all.push_back(one_reader(what, false, 2));
+    all.push_back(one_reader(what, true, 1));
+    all.push_back(one_reader(behind(what, 2)));  // the entry of the other control word
   }
   for (const Case& what : {reuse, back, update}) all.push_back(two_readers(what));
-  all.push_back(stash("keys in the stash", 0, {{0, 1}, {0, kNone}, {1, 2}, {0, 3}, {2, kNone}, {1, kNone}}));
-  all.push_back(stash("a key in the stash and one that goes elsewhere", 0, {{0, 1}, {2, kNone}}));
-  all.push_back(stash("a key in the stash, often used", 20, {{0, 1}, {2, kNone}}));
+  for (uint32_t lives = 0; lives < 4; ++lives) all.push_back(one_reader(after_lives(between, lives)));
+  all.push_back(one_reader(behind(after_lives(between, 1), 2)));
+  for (const bool burst : {false, true}) all.push_back(one_reader<ShortTable>(between, burst));
+  all.push_back(one_reader<ShortTable>(behind(after_lives(between, 1), 2)));
+  all.push_back(one_reader<ShortTable>(after_lives(eras, 1)));
+  for (const uint32_t others : {3u, 6u, 8u}) {  // to the second line, and the overflow
+    for (const Case& what : {reuse, back, appear, update, beside}) {
+      all.push_back(one_reader(behind(what, others)));
+    }
+  }
+  // A key that is away while others leave the lines before it; and one that goes elsewhere the next time.
+  const Case stays{"another goes from the lines before", {{0, 1}}, {{kCapacity - 1, kNone}, {0, 2}}};
+  const Case moves{"a key goes to a place nearer", {{0, 1}}, {{0, kNone}, {kCapacity - 1, kNone}, {0, 2}}};
+  const Case sends{"a record is replaced, and another key sent on", {{0, 1}}, {{0, 2}, {1, 5}}};
+  const Case leaves{"another of the overflow goes", {{1, 9}, {0, 1}}, {{1, kNone}, {0, 2}}};
+  for (const uint32_t others : {3u, 4u, 6u}) {
+    for (const Case& what : {stays, moves, leaves}) all.push_back(one_reader(behind(what, others)));
+  }
+  all.push_back(one_reader(behind(sends, 2)));  // by the word that the replaced record is in
   return all;
 }
 
