@@ -8,19 +8,17 @@
 // it, and one for the overflow. Entries never move (no relocation), so there is no moment at which a key that
 // is present cannot be found.
 //
-// The second line is the other half of an aligned pair of lines: a processor's memory brings both for hardly
-// more than one (`figures_core curve`), and a burst asks for both. Of the keys of a table filled to its
-// capacity 976 in 1000 lie in their first line; once each has come and gone many times 930, and 12 in the
-// overflow, whose places suffice for any set of keys that does not know the secret
-// (tests/core/bounded_table_load_test.cc). A look-up reads at most 4 lines. It has no loop that another
-// thread can prolong, writes nothing, and never waits: wait-free. insert and erase are bounded in the same
-// way.
+// The second line is the other half of an aligned pair of lines: on the same page, and in the same row of the
+// memory, as the first. Of the keys of a table filled to its capacity 976 in 1000 lie in their first line;
+// once each has come and gone many times 930, and 12 in the overflow, whose places suffice for any set of
+// keys that does not know the secret (tests/core/bounded_table_load_test.cc). A look-up reads at most 4
+// lines. It has no loop that another thread can prolong, writes nothing, and never waits: wait-free. insert
+// and erase are bounded in the same way.
 //
 // What a concurrent reader may see. Each look-up takes effect at one instant between its call and its return:
 //   - a record is returned only if the entry was in the same life, one key's, before and after its key was
-//   read
-//     (I2): the key had that record then. The record of another key is never returned, whatever is erased and
-//     re-used meanwhile;
+//     read (I2): the key had that record then. The record of another key is never returned, whatever is
+//     erased and re-used meanwhile;
 //   - if it was not, that entry counts as a miss, with no retry. A miss of all entries means the key was
 //   absent
 //     at some instant of the look-up. For if it had been present throughout, it would have been in one entry
@@ -228,7 +226,7 @@ class BoundedTable {
     return static_cast<uint32_t>(uint64_t{bits} * n >> 32);
   }
   uint32_t first_line(uint64_t hash) const noexcept { return scale(static_cast<uint32_t>(hash), lines_); }
-  // The other half of an aligned pair: the memory brings both for hardly more than one.
+  // The other half of an aligned pair.
   static uint32_t second_line(uint32_t first) noexcept { return first ^ 1; }
   // Two different ones, by the bits that say nothing of the first line.
   std::array<uint32_t, 2> overflow_lines(uint64_t hash) const noexcept {
@@ -290,7 +288,7 @@ class BoundedTable {
   }
 
   // At most kBurst keys: most are settled by their first line, fetched with those of all others; the rest one
-  // by one. Their second lines have come with the first.
+  // by one.
   void find_some(const Key* keys, uint32_t n, uint32_t* out) const noexcept {
     const uint32_t era = era_.load_acquire();  // A4
     std::array<uint32_t, kBurst> first;
@@ -318,7 +316,6 @@ class BoundedTable {
     for (uint32_t i = from; i < n; ++i) {
       first[i] = first_line(hashes[i]);
       __builtin_prefetch(&line_[first[i]]);
-      __builtin_prefetch(&line_[second_line(first[i])]);
     }
     for (uint32_t i = from; i < n; ++i) {
       const Seen seen = look<kFast>(first[i], words_of(keys[i]));

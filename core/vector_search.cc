@@ -98,15 +98,12 @@ struct Search {
   __m512i line_count;
   uint32_t* first;
 
-  // BoundedTable::first_line of a group, and the pairs of lines on their way.
+  // BoundedTable::first_line of a group, and the lines on their way.
   TRUNKLINE_VECTOR_CODE void fetch(uint32_t from) {
     const __m512i hash = hasher(keys + 16 * from);
     const __m512i line = _mm512_srli_epi64(_mm512_mul_epu32(hash, line_count), 32);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(&first[from]), _mm512_cvtepi64_epi32(line));
-    for (uint32_t i = from; i < from + kGroup; ++i) {
-      __builtin_prefetch(&lines[first[i]]);
-      __builtin_prefetch(&lines[first[i] ^ 1]);
-    }
+    for (uint32_t i = from; i < from + kGroup; ++i) __builtin_prefetch(&lines[first[i]]);
   }
 
   // Bit i: key from + i is settled.
@@ -162,14 +159,9 @@ __attribute__((target("avx512f,avx512dq,avx512vl,aes,vaes,bmi,bmi2"))) uint64_t 
   static_assert(kNoRecord == UINT32_MAX);
   Search search{lines, keys, records, Hasher(hash), _mm512_set1_epi64(line_count), first};
   const uint32_t whole = n - n % kGroup;
-  constexpr uint32_t kKeysAhead = kAhead * kGroup;
   uint64_t settled = 0;
-  for (uint32_t i = 0; i < whole && i < kKeysAhead; i += kGroup) search.fetch(i);
-  for (uint32_t i = 0; i < whole; i += kGroup) {
-    if (i + kKeysAhead < whole) search.fetch(i + kKeysAhead);
-    const uint32_t done = search.settle(i);
-    settled |= uint64_t{done} << i;
-  }
+  for (uint32_t i = 0; i < whole; i += kGroup) search.fetch(i);
+  for (uint32_t i = 0; i < whole; i += kGroup) settled |= uint64_t{search.settle(i)} << i;
   return ~settled & first_bits(whole);
 }
 

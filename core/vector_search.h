@@ -22,12 +22,11 @@ namespace trunkline::core {
 struct VectorSearch {
   static constexpr uint32_t kMost = 64;  // keys in a call
   static constexpr uint32_t kGroup = 8;  // keys, one lane each
-  static constexpr uint32_t kAhead = 4;  // groups: 32 lines on their way (docs/performance.md)
 
   static bool available() noexcept;
 
   // The first whole groups of `n` keys that lie side by side, 16 bytes each, looked for among `lines`:
-  // first[i] is the first line of key i (its second comes with it), records[i] its record, or kNoRecord if it
+  // first[i] is the first line of key i, records[i] its record, or kNoRecord if it
   // is absent. Bit i of the answer: key i's first line alone cannot tell; it changes, or sends on. Contract:
   // n <= kMost; hash.uses_aes().
   static uint64_t run(const KeyedHash& hash, const TableLine<StdSync>* lines, uint32_t line_count,
