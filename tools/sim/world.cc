@@ -147,6 +147,7 @@ void World::restore(NodeIndex node) {
 }
 
 void World::stop(NodeIndex node) {
+  if (!fleet_.is_up(node)) return;  // what it had has been lost since it went down
   fleet_.crash(node);
   workload_.crashed(node);
 }
