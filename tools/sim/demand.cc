@@ -174,14 +174,21 @@ bool Demands::sent_elsewhere(NodeIndex node, const TrackTruth& track) const {
   return false;
 }
 
-// Over any number of nodes that meet.
-bool Demands::connected(NodeIndex node, NodeIndex to) const {
+// Over any number of nodes that meet, as they do or as they would if those who are gone were there.
+bool Demands::connected(NodeIndex node, NodeIndex to, std::span<const NodeIndex> gone) const {
+  const auto is_gone = [&](NodeIndex other) {
+    return std::find(gone.begin(), gone.end(), other) != gone.end();
+  };
+  const auto met = [&](NodeIndex a, NodeIndex b) {
+    if (!is_gone(a) && !is_gone(b)) return meets(a, b);
+    return (is_gone(a) || fleet_.is_up(a)) && (is_gone(b) || fleet_.is_up(b));
+  };
   std::vector<uint8_t> seen(fleet_.size(), 0);
   std::vector<NodeIndex> queue{node};
   seen[node] = 1;
   for (size_t at = 0; at < queue.size(); ++at) {
     for (const NodeIndex peer : options_.links.peers(queue[at])) {
-      if (seen[peer] != 0 || !meets(queue[at], peer)) continue;
+      if (seen[peer] != 0 || !met(queue[at], peer)) continue;
       seen[peer] = 1;
       queue.push_back(peer);
     }
@@ -236,8 +243,8 @@ Nanos Demands::broken_for() const {
 }
 
 // What its peers believed of it may still stand.
-bool Demands::recent(const TrackTruth::Loss& loss) const {
-  return fleet_.now() - loss.when < kLease + kNoticed;
+bool Demands::recent(Nanos loss) const {
+  return fleet_.now() - loss < kLease + kNoticed;
 }
 
 // One that published it went down, and may come back yet as far as its peers know: what is there again is
@@ -249,8 +256,9 @@ bool Demands::lost_lately(const TrackTruth& track) const {
              return !fleet_.is_up(peer) || meets(peer, node);
            });
   };
-  return std::any_of(track.lost.begin(), track.lost.end(),
-                     [&](const TrackTruth::Loss& loss) { return recent(loss) && !known_again(loss.node); });
+  return std::any_of(track.lost.begin(), track.lost.end(), [&](const TrackTruth::Loss& loss) {
+    return recent(loss.when) && !known_again(loss.node);
+  });
 }
 
 // One that published it is back as a copy of what it was before, with the keys that its peers know: they take
@@ -259,6 +267,21 @@ bool Demands::lost_unnoticed(const TrackTruth& track) const {
   return std::any_of(track.lost.begin(), track.lost.end(), [&](const TrackTruth::Loss& loss) {
     return fleet_.is_up(loss.node) && fleet_.restored(loss.node) >= loss.when;
   });
+}
+
+// Its publisher is well, and the only way there was over nodes that are gone. What they fed stands for their
+// lease, as if the publisher itself were gone: whoever met them keeps it, and those behind get nothing and
+// are not told why.
+bool Demands::lost_on_the_way(NodeIndex node, const TrackTruth& track) const {
+  const auto cut_off = [&](const TrackTruth::LossBetween& loss) {
+    if (!recent(loss.when) || fleet_.is_up(loss.node) || connected(node, loss.publisher)) return false;
+    std::vector<NodeIndex> gone;
+    for (const TrackTruth::LossBetween& other : track.lost_between) {
+      if (other.publisher == loss.publisher && !fleet_.is_up(other.node)) gone.push_back(other.node);
+    }
+    return connected(node, loss.publisher, gone);
+  };
+  return std::any_of(track.lost_between.begin(), track.lost_between.end(), cut_off);
 }
 
 // What went for good is given up with its lease: until then feeds from it stand, and what it announced. Where
@@ -278,10 +301,10 @@ uint64_t Demands::of_the_dead(NodeIndex node, const TrackTruth& track) const {
   // behalf of somebody says that as DEADLINE.
   const bool leases_run = broken_for() < kLease * 2 + kNoticed;
   uint64_t also = own && leases_run ? any_of({Outcome::link_down, Outcome::no_reply, Outcome::deadline}) : 0;
-  if (died || cut_off) also |= kMeanwhile;
+  if (died || cut_off || lost_on_the_way(node, track)) also |= kMeanwhile;
   // Its publisher is known again, but somebody over whom it came is not there.
   const bool lost = std::any_of(track.lost.begin(), track.lost.end(),
-                                [this](const TrackTruth::Loss& loss) { return recent(loss); });
+                                [this](const TrackTruth::Loss& loss) { return recent(loss.when); });
   if (lost && fleet_.any_down()) also |= any_of({Outcome::loop});
   return also;
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "tools/sim/fleet.h"
@@ -28,9 +29,16 @@ struct TrackTruth {
     NodeIndex node;
     Nanos when;
   };
+  // Who went down while another published it: it may have passed it on.
+  struct LossBetween {
+    NodeIndex node;
+    NodeIndex publisher;
+    Nanos when;
+  };
   core::TrackId id{};
   std::vector<NodeIndex> publishers{};  // now
   std::vector<Loss> lost{};             // who went down while it published it, or shortly after
+  std::vector<LossBetween> lost_between{};
 };
 
 class Demands {
@@ -50,13 +58,14 @@ class Demands {
   // How long it takes over one node in between; kNever: not promised.
   Nanos over_relay(NodeIndex node, NodeIndex publisher, const TrackTruth& track) const;
   bool sent_elsewhere(NodeIndex node, const TrackTruth& track) const;
-  bool connected(NodeIndex node, NodeIndex to) const;
+  bool connected(NodeIndex node, NodeIndex to, std::span<const NodeIndex> gone = {}) const;
   Demand absent(NodeIndex node, const TrackTruth& track) const;
   uint64_t of_peers(NodeIndex node) const;
   uint64_t of_hints(NodeIndex node, const TrackTruth& track) const;
-  bool recent(const TrackTruth::Loss& loss) const;
+  bool recent(Nanos loss) const;
   bool lost_lately(const TrackTruth& track) const;
   bool lost_unnoticed(const TrackTruth& track) const;
+  bool lost_on_the_way(NodeIndex node, const TrackTruth& track) const;
   uint64_t of_the_dead(NodeIndex node, const TrackTruth& track) const;
   uint64_t unreachable(NodeIndex node, NodeIndex peer) const;
   Nanos broken_for() const;

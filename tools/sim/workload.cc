@@ -239,6 +239,10 @@ void Workload::crashed(NodeIndex node) {
       track.former = node;
       track.lost.push_back({node, fleet_.now()});
     }
+    for (const uint64_t handle : live) {
+      const NodeIndex publisher = fleet_.auditor.publication(handle).node;
+      if (publisher != node) track.lost_between.push_back({node, publisher, fleet_.now()});
+    }
     live.erase(std::remove_if(live.begin(), live.end(),
                               [&](uint64_t h) { return fleet_.auditor.publication(h).node == node; }),
                live.end());
@@ -267,7 +271,7 @@ void Workload::check_liveness() {
 }
 
 TrackTruth Workload::truth(uint32_t track) const {
-  TrackTruth truth{tracks_[track].id, {}, tracks_[track].lost};
+  TrackTruth truth{tracks_[track].id, {}, tracks_[track].lost, tracks_[track].lost_between};
   for (const uint64_t handle : tracks_[track].live) {
     const NodeIndex publisher = fleet_.auditor.publication(handle).node;
     if (is_live(handle) && fleet_.is_up(publisher)) truth.publishers.push_back(publisher);

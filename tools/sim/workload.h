@@ -47,6 +47,7 @@ class Workload {
     std::vector<uint64_t> live{};  // handles of publications, the newest last
     std::optional<NodeIndex> former{};
     std::vector<TrackTruth::Loss> lost{};
+    std::vector<TrackTruth::LossBetween> lost_between{};
   };
   // What is to happen later: kWorkload events with arg >= kLater.
   struct Later {
