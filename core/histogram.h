@@ -22,6 +22,10 @@ class Histogram {
   // max() and mean() still know the value itself.
   static constexpr int64_t kMaxTracked = (int64_t{1} << 37) - 1;
 
+  // Buckets come in rows of 64: one row for the values below 64, and one for each power of two from there.
+  static constexpr uint32_t kSubBuckets = 64;
+  static constexpr uint32_t kRows = 32;
+
   Histogram() = default;
   Histogram(const Histogram&) = delete;
   Histogram& operator=(const Histogram&) = delete;
@@ -68,6 +72,7 @@ class Histogram {
   static constexpr uint32_t kSubBits = 6;
   static constexpr uint32_t kSub = 1u << kSubBits;  // buckets per power of two
   static constexpr uint32_t kBuckets = (37 - kSubBits + 1) * kSub;
+  static_assert(kSub == kSubBuckets && kBuckets == kRows * kSubBuckets);
   static_assert(kBuckets * sizeof(Counter) == 16 * 1024);
 
   static uint32_t bucket_of(int64_t value) noexcept {
