@@ -45,4 +45,7 @@ void ring_figures(const CoreOptions& options);
 void table_figures(const CoreOptions& options);
 void time_figures(const CoreOptions& options);  // timers, pools, histogram
 
+// Cost as work grows, for a plot: `structure,operation,size,order,ns` and a line for each point.
+void timer_curve(const CoreOptions& options);
+
 }  // namespace trunkline::bench
