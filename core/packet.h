@@ -20,14 +20,16 @@ namespace trunkline::core {
 class PacketPool;
 
 // Header of one pool buffer. The headers lie side by side, apart from the bytes, so that a device or the
-// kernel may be given the bytes whole. `refs` is plain: only the core that owns the pool touches it.
+// kernel may be given the bytes whole. The counts are plain: only the core that owns the pool touches them.
 struct Buffer {
   uint8_t* data = nullptr;     // first byte, 64-byte aligned
   PacketPool* pool = nullptr;  // where it goes back to
   uint32_t capacity = 0;       // bytes at data
   uint32_t refs = 0;           // packets (and ports) that still need the bytes; 0: in the pool
   uint32_t index = 0;          // position in the pool, 0 .. count-1
+  uint32_t lent = 0;           // of `refs`, those that other cores hold (packet_return.h)
 };
+static_assert(sizeof(Buffer) == 32, "two to a line");
 
 struct alignas(kCacheLine) Packet {
   uint8_t* data = nullptr;    // first byte of this packet, somewhere inside the buffer

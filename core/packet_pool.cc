@@ -1,4 +1,4 @@
-// PacketPool's start: take the memory, cut it up, fill the stack.
+// PacketPool's start: take the memory, cut it up, fill the stack. And its end: who has what.
 #include "core/packet_pool.h"
 
 #include "core/cacheline.h"
@@ -20,9 +20,20 @@ PacketPool::PacketPool(uint32_t count, uint32_t buffer_bytes, PageSource& pages)
   count_ = count;
   // The lowest index ends on top, so that a fresh pool is used from its beginning.
   for (uint32_t i = count; i-- > 0;) {
-    buffers_[i] = {memory_.data() + size_t{stride_} * i, this, stride_, 0, i};
+    buffers_[i] = {memory_.data() + size_t{stride_} * i, this, stride_, 0, i, 0};
     free_[free_count_++] = &buffers_[i];
   }
+}
+
+PacketPool::Whereabouts PacketPool::whereabouts() const noexcept {
+  Whereabouts found;
+  for (uint32_t i = 0; i < count_; ++i) {
+    const Buffer& buffer = buffers_[i];
+    TL_CHECK(buffer.lent <= buffer.refs);
+    ++(buffer.refs == 0 ? found.free : buffer.lent == 0 ? found.here : found.lent);
+  }
+  TL_CHECK(found.free == free_count_);
+  return found;
 }
 
 }  // namespace trunkline::core

@@ -138,15 +138,41 @@ TEST(PacketPool, NeverGivesABufferThatIsInUse) {
       pool.retain(buffer);
       held.push_back(buffer);
     } else {
-      for (uint32_t k = 0; k < n && !held.empty(); ++k) {
-        std::swap(held[rng.below(held.size())], held.back());
-        pool.release(held.back());
-        held.pop_back();
+      // One by one, or all at once, the same buffer more than once among them.
+      const auto last = static_cast<ptrdiff_t>(std::min<size_t>(n, held.size()));
+      for (ptrdiff_t k = 0; k < last; ++k) {
+        std::swap(held[rng.below(held.size() - static_cast<size_t>(k))], held.end()[-1 - k]);
       }
+      const std::span<Buffer* const> out(held.end() - last, held.end());
+      if (rng.chance(0.5)) {
+        pool.release_burst(out);
+      } else {
+        for (Buffer* buffer : out) pool.release(buffer);
+      }
+      held.resize(held.size() - out.size());
     }
   }
-  for (Buffer* buffer : held) pool.release(buffer);
-  EXPECT_EQ(pool.in_use(), 0u);
+  EXPECT_EQ(pool.whereabouts(), (PacketPool::Whereabouts{pool.free_count(), pool.in_use(), 0}));
+  pool.release_burst(held);
+  EXPECT_EQ(pool.whereabouts(), (PacketPool::Whereabouts{64, 0, 0}));
+}
+
+TEST(PacketPoolDeathTest, EndsTheProcessWhenABurstHasABufferTwice) {
+  HeapPageSource pages;
+  PacketPool pool(2, 64, pages);
+  Buffer* buffer = pool.try_alloc();
+  EXPECT_DEATH(pool.release_burst(std::array{buffer, buffer}), "contract broken");
+}
+
+TEST(PacketPool, GivesABurstBackInTheOrderInWhichItWasReleased) {
+  HeapPageSource pages;
+  PacketPool pool(8, 64, pages);
+  std::array<Buffer*, 4> first{}, second{};
+  pool.alloc_burst(first);
+  pool.release_burst(first);
+  pool.alloc_burst(second);
+  EXPECT_EQ(second, first);
+  EXPECT_EQ(pool.try_alloc()->index, 4u) << "below them lies what was never used";
 }
 
 }  // namespace

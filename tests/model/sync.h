@@ -54,6 +54,12 @@ class Word {
 template <class T>
 class Var {
  public:
+  Var() = default;
+  Var(const Var& other) noexcept { write() = other.read(); }
+  Var& operator=(const Var& other) noexcept {
+    write() = other.read();
+    return *this;
+  }
   const T& read() const noexcept {
     detail::read(plain_);
     return value_;

@@ -21,15 +21,17 @@ import mutation
 
 ROOT = meson_tree.ROOT
 BUILD = ROOT / "build/release"
+LIBRARY = BUILD / "core/libtrunkline_core.a"
 MUTANTS = ROOT / "build/model-mutants"
 REASONS = pathlib.Path(__file__).resolve().parent / "model_survivors.toml"
 # Which programs come by a header: a part of their names, and the files that have them.
 USERS = {
-    "core/spsc_ring.h": (("ring",), ("ring", "wake")),
+    "core/spsc_ring.h": (("ring",), ("ring", "return", "wake")),
+    "core/packet_return.h": (("lent",), ("return",)),
     "core/bounded_table.h": (("table",), ("table",)),
     "core/wake_word.h": (("wake",), ("wake",)),
 }
-PROGRAMS = ("ring", "table", "wake")
+PROGRAMS = ("ring", "return", "table", "wake")
 FLAGS = ("-std=c++20", "-O1", "-fno-omit-frame-pointer")
 PATIENCE = 60  # seconds: what takes longer does not end
 
@@ -101,15 +103,16 @@ def judge(edit, number, built, compiler):
                     return Verdict(edit, "", stillborn=True)
             linked.append(target)
         binary = home / "explore"
-        if (link := run([*compiler, *map(str, linked), "-o", str(binary)])).returncode != 0:
-            return Verdict(edit, f"does not link: {link.stdout[-200:]}", stillborn=True)
+        if (link := run([*compiler, *map(str, linked), str(LIBRARY), "-o", str(binary)])).returncode != 0:
+            raise RuntimeError(f"what compiles must link: {link.stdout[-400:]}")
         try:
             ran = run([str(binary), *parts], timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             return Verdict(edit, f"does not end within {PATIENCE} s")
         if ran.returncode == 0:
             return Verdict(edit, unit_tests(edit.path, home, compiler))
-        return Verdict(edit, ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else f"signal {-ran.returncode}")
+        said = ran.stdout.strip().replace(f"{home}/", "").splitlines()
+        return Verdict(edit, said[-1] if said else f"signal {-ran.returncode}")
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -119,7 +122,7 @@ def unit_tests(path, home, compiler):
     name = pathlib.Path(path).stem
     binary = home / "unit_tests"
     made = run([*compiler, *FLAGS, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{home}", f"-I{ROOT}",
-                str(ROOT / "tests/core" / f"{name}_test.cc"), str(BUILD / "core/libtrunkline_core.a"), "-lgtest_main", "-lgtest",
+                str(ROOT / "tests/core" / f"{name}_test.cc"), str(LIBRARY), "-lgtest_main", "-lgtest",
                 "-o", str(binary)])
     if made.returncode != 0:
         return f"its tests do not build: {made.stdout[-300:]}"
@@ -232,8 +235,8 @@ DPDK in November 2025 (`tests/model/known_bugs_test.cc`).
 ## The classes
 
 Rings of two and four slots, six items through them in each way in which items are put in and taken out; the table with one writer
-that inserts, erases and uses entries again, and one or two readers; the wake word with one and two producers; buffers that go to
-another core and come home. Every execution is tried.
+that inserts, erases and uses entries again, and one or two readers; the wake word with one and two producers; buffers of a pool that
+are lent to another core, two or four at a time, and come home. Every execution is tried.
 
 ```
 {programs}
