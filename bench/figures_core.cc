@@ -31,8 +31,9 @@ bool start_dpdk() {
 }
 
 bool needs_dpdk(const trunkline::bench::CoreOptions& options) {
-  for (const char* name : {"table.hit.10k.rte", "table.hit.1m.rte", "table.hit.10m.rte", "timer.rearm.1m",
-                           "timer.arm_cancel.1m", "pool.burst32", "table.churn"}) {
+  for (const char* name : {"table.hit.10k.rte", "table.hit.1m.rte", "table.hit.10m.rte", "table.churn",
+                           "timer.rearm.1m", "timer.arm_cancel.1m", "pool.burst32", "pool.limit32",
+                           "pool.burst32.packets", "pool.return32", "pool.return32.packets"}) {
     if (options.wants(name)) return true;
   }
   return false;
@@ -65,5 +66,6 @@ int main(int count, char** words) {
   trunkline::bench::ring_figures(options);
   trunkline::bench::table_figures(options);
   trunkline::bench::time_figures(options);
+  trunkline::bench::memory_figures(options);
   return 0;
 }

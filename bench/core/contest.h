@@ -43,7 +43,8 @@ inline void contest(const CoreOptions& options, Figure figure, const std::functi
 
 void ring_figures(const CoreOptions& options);
 void table_figures(const CoreOptions& options);
-void time_figures(const CoreOptions& options);  // timers, pools, histogram
+void time_figures(const CoreOptions& options);    // timers, histogram
+void memory_figures(const CoreOptions& options);  // pools, pages, allocators
 
 // Cost as work grows, for a plot: `structure,operation,size,order,ns` and a line for each point.
 void timer_curve(const CoreOptions& options);

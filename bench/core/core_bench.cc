@@ -11,6 +11,7 @@
 #include "core/hash.h"
 #include "core/histogram.h"
 #include "core/packet_pool.h"
+#include "core/packet_return.h"
 #include "core/rng.h"
 #include "core/spsc_ring.h"
 #include "core/timer_wheel.h"
@@ -30,7 +31,7 @@ void BM_SpscRing_PushPop(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * burst);
 }
-BENCHMARK(BM_SpscRing_PushPop)->ArgName("burst")->Arg(1)->Arg(8)->Arg(32);
+BENCHMARK(BM_SpscRing_PushPop)->ArgName("burst")->RangeMultiplier(2)->Range(1, 64);
 
 // Two threads: the figure that compares with other rings. One iteration moves 1 << 20 pointers.
 void BM_SpscRing_TwoThreads(benchmark::State& state) {
@@ -48,7 +49,7 @@ void BM_SpscRing_TwoThreads(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kItems));
 }
-BENCHMARK(BM_SpscRing_TwoThreads)->ArgName("burst")->Arg(1)->Arg(8)->Arg(32)->UseRealTime();
+BENCHMARK(BM_SpscRing_TwoThreads)->ArgName("burst")->RangeMultiplier(2)->Range(1, 64)->UseRealTime();
 
 void BM_WakeWord_ShouldWake(benchmark::State& state) {
   WakeWord<> word;
@@ -144,6 +145,38 @@ void BM_TimerWheel_ArmCancel(benchmark::State& state) {
 }
 BENCHMARK(BM_TimerWheel_ArmCancel);
 
+void BM_TimerWheel_Arm(benchmark::State& state) {
+  const auto timers = static_cast<uint32_t>(state.range(0));
+  Rng rng(1);
+  std::vector<Nanos> deadlines;
+  for (uint32_t i = 0; i < timers; ++i)
+    deadlines.push_back(from_us(static_cast<int64_t>(rng.below(1'000'000))));
+  while (state.KeepRunningBatch(timers)) {
+    state.PauseTiming();
+    TimerWheel wheel(timers, from_ms(1), {});
+    state.ResumeTiming();
+    for (uint32_t id = 0; id < timers; ++id) wheel.arm(id, deadlines[id]);
+  }
+}
+BENCHMARK(BM_TimerWheel_Arm)->ArgName("timers")->Arg(4096)->Arg(1'000'000);
+
+// A deadline that moves on with each sign of life, of one timer after the other.
+void BM_TimerWheel_Rearm(benchmark::State& state) {
+  const auto timers = static_cast<uint32_t>(state.range(0));
+  TimerWheel wheel(timers, from_ms(1), {});
+  for (uint32_t id = 0; id < timers; ++id) wheel.arm(id, from_ms(500));
+  uint32_t id = 0;
+  int64_t round = 1;
+  for (auto _ : state) {
+    wheel.arm(id, from_ms(500 + round));
+    if (++id == timers) {
+      id = 0;
+      ++round;
+    }
+  }
+}
+BENCHMARK(BM_TimerWheel_Rearm)->ArgName("timers")->Arg(4096)->Arg(1'000'000);
+
 // Deadlines up to one second away that all fire; per timer, armed and fired.
 void BM_TimerWheel_ArmExpire(benchmark::State& state) {
   constexpr uint32_t kTimers = 4096;
@@ -190,17 +223,76 @@ void BM_Histogram_Record(benchmark::State& state) {
 BENCHMARK(BM_Histogram_Record);
 
 void BM_PacketPool_AllocRelease(benchmark::State& state) {
+  const auto burst = static_cast<uint32_t>(state.range(0));
   HeapPageSource pages;
   PacketPool pool(1024, 2048, pages);
-  std::array<Buffer*, 32> burst{};
+  std::array<Buffer*, 64> buffers{};
   for (auto _ : state) {
-    const uint32_t n = pool.alloc_burst(burst);
-    benchmark::DoNotOptimize(burst);
-    for (uint32_t i = 0; i < n; ++i) pool.release(burst[i]);
+    const uint32_t n = pool.alloc_burst(std::span(buffers).first(burst));
+    benchmark::DoNotOptimize(buffers);
+    pool.release_burst(std::span(buffers).first(n));
   }
-  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(burst.size()));
+  state.SetItemsProcessed(state.iterations() * burst);
 }
-BENCHMARK(BM_PacketPool_AllocRelease);
+BENCHMARK(BM_PacketPool_AllocRelease)->ArgName("burst")->RangeMultiplier(2)->Range(1, 64);
+
+// Lent, given back and collected on one thread: what the work itself costs on both sides.
+void BM_PacketReturn_RoundTrip(benchmark::State& state) {
+  const auto burst = static_cast<uint32_t>(state.range(0));
+  HeapPageSource pages;
+  PacketPool pool(1024, 2048, pages);
+  PacketReturn<> home(pool, 256);
+  std::array<Buffer*, 32> buffers{};
+  for (auto _ : state) {
+    const uint32_t n = pool.alloc_burst(std::span(buffers).first(burst));
+    home.lend_burst(std::span(buffers).first(n));
+    benchmark::DoNotOptimize(buffers);
+    for (uint32_t i = 0; i < n; ++i) home.give_back(buffers[i]);
+    home.flush();
+    while (home.collect() > 0) {
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * burst);
+}
+BENCHMARK(BM_PacketReturn_RoundTrip)->ArgName("burst")->Arg(1)->Arg(8)->Arg(32);
+
+// Two threads: handed over by ring, returned by ring. One iteration moves 1 << 20 buffers.
+void BM_PacketReturn_TwoThreads(benchmark::State& state) {
+  constexpr uint64_t kItems = 1 << 20;
+  constexpr uint32_t kOut = 1024;
+  const auto burst = static_cast<uint32_t>(state.range(0));
+  HeapPageSource pages;
+  PacketPool pool(2 * kOut, 2048, pages);
+  for (auto _ : state) {
+    SpscRing<Buffer*> there(kOut);
+    PacketReturn<> home(pool, kOut);
+    std::thread borrower([&] {
+      std::array<Buffer*, 32> buffers{};
+      for (uint64_t given = 0; given < kItems;) {
+        const uint32_t got = there.pop_burst(std::span(buffers).first(burst));
+        for (uint32_t i = 0; i < got; ++i) home.give_back(buffers[i]);
+        home.flush();
+        given += got;
+      }
+    });
+    std::array<Buffer*, 32> buffers{};
+    for (uint64_t sent = 0; sent < kItems;) {
+      if (home.credit() < burst) {
+        while (home.collect() > 0) {
+        }
+        continue;
+      }
+      const uint32_t n = pool.alloc_burst(std::span(buffers).first(burst));
+      home.lend_burst(std::span(buffers).first(n));
+      sent += there.push_burst(std::span(buffers).first(n));  // there is room for all that is out
+    }
+    borrower.join();
+    while (home.collect() > 0) {
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kItems));
+}
+BENCHMARK(BM_PacketReturn_TwoThreads)->ArgName("burst")->Arg(1)->Arg(8)->Arg(32)->UseRealTime();
 
 }  // namespace
 }  // namespace trunkline::core

@@ -1,4 +1,4 @@
-// Timers, packet pools and the histogram.
+// Timers and the histogram.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -16,7 +16,6 @@
 #include "core/cacheline.h"
 #include "core/check.h"
 #include "core/histogram.h"
-#include "core/packet_pool.h"
 #include "core/rng.h"
 #include "core/timer_wheel.h"
 #include "io/page_source.h"
@@ -25,7 +24,6 @@
 #include <rte_cycles.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
-#include <rte_mempool.h>
 #include <rte_timer.h>
 #endif
 
@@ -237,40 +235,6 @@ void timers_that_fire(const CoreOptions& options) {
   figure.note = "p99.99 of the calls of expire(), each the least of 5 runs; the longest took " +
                 std::to_string(std::lround(longest)) + " ns";
   print(figure);
-}
-
-void pools([[maybe_unused]] const CoreOptions& options) {
-#ifdef HAVE_DPDK
-  if (!options.wants("pool.burst32")) return;
-  constexpr uint32_t kBuffers = 8191, kBurst = 32, kBytes = 2048;
-  core::HeapPageSource pages;
-  core::PacketPool pool(kBuffers, kBytes, pages);
-  rte_mempool* peer = rte_mempool_create("figure", kBuffers, kBytes, 256, 0, nullptr, nullptr, nullptr,
-                                         nullptr, static_cast<int>(rte_socket_id()), 0);
-  if (peer == nullptr) return;
-  const uint64_t bursts = options.scaled(1e6);
-  contest(
-      options, {"pool.burst32", "ns", "rte_mempool with a cache of 256", 0.5},
-      [&] {
-        std::array<core::Buffer*, kBurst> burst;
-        const double begin = now_ns();
-        for (uint64_t i = 0; i < bursts; ++i) {
-          pool.alloc_burst(burst);
-          for (core::Buffer* buffer : burst) pool.release(buffer);
-        }
-        return (now_ns() - begin) / static_cast<double>(bursts * kBurst);
-      },
-      [&] {
-        std::array<void*, kBurst> burst;
-        const double begin = now_ns();
-        for (uint64_t i = 0; i < bursts; ++i) {
-          rte_mempool_get_bulk(peer, burst.data(), kBurst);
-          rte_mempool_put_bulk(peer, burst.data(), kBurst);
-        }
-        return (now_ns() - begin) / static_cast<double>(bursts * kBurst);
-      });
-  rte_mempool_free(peer);
-#endif
 }
 
 void histogram(const CoreOptions& options) {

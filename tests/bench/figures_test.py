@@ -9,7 +9,7 @@ KEYS = {"name", "value", "unit", "peer", "peer_value", "ratio", "goal", "runs"}
 # By group: rows that need no peer which may not be installed, and how to make it short.
 ROWS = {
     "sockets": (["sockets.plain.1200", "sockets.paced.1200", "sockets.bundle.wait"], ["--seconds", "0.1"]),
-    "core": (["ring.rtt", "timer.scale", "histogram.record"], ["--scale", "0.01"]),
+    "core": (["ring.rtt", "timer.scale", "histogram.record", "pages.touch.1m", "alloc.control"], ["--scale", "0.01"]),
 }
 ALONE = {"histogram.record"}  # has no peer: the goal is on the value itself
 
