@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "io/page_source.h"
 #include "io/port_factory.h"
 #include "tests/io/port_harness.h"
 
@@ -73,25 +72,6 @@ TEST(PortFactory, GivesTheKindThatWasAskedForOrAnError) {
   if (!uring) {
     EXPECT_EQ(uring.error().text.find("io_uring: "), 0u) << uring.error().text;
   }
-}
-
-TEST(MmapPageSource, GivesZeroedAlignedMemoryAndAddsUpWhatItGave) {
-  MmapPageSource pages;
-  for (const size_t bytes : {size_t{100}, size_t{5000}, size_t{2u << 20}, size_t{3'000'000}}) {
-    const auto memory = pages.take(bytes);
-    ASSERT_EQ(memory.size(), bytes);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(memory.data()) % 4096, 0u);
-    if (bytes >= (2u << 20)) {
-      EXPECT_EQ(reinterpret_cast<uintptr_t>(memory.data()) % (2u << 20), 0u);
-    }
-    EXPECT_EQ(std::count(memory.begin(), memory.end(), 0), static_cast<ptrdiff_t>(bytes));
-    memory.back() = 1;
-  }
-  EXPECT_EQ(pages.huge_bytes() + pages.advised_bytes() + pages.small_bytes(),
-            4096u + 8192u + (2u << 20) + (4u << 20));
-  EXPECT_NE(pages.describe().find("MiB"), std::string::npos);
-  EXPECT_TRUE(pages.take(0).empty());
-  EXPECT_TRUE(pages.take(SIZE_MAX).empty());
 }
 
 }  // namespace
