@@ -279,7 +279,6 @@ void time_figures(const CoreOptions& options) {
   timers_against_rte(options);
   timers_against_memory(options);
   timers_that_fire(options);
-  pools(options);
   histogram(options);
 }
 
