@@ -1,5 +1,6 @@
-// SpscRing: six items from one thread to another through two or four slots, in each way in which items can be
-// put in and taken out, and the figures that a third thread may ask for.
+// SpscRing and LineRing: six items from one thread to another through two or four slots, in each way in which
+// items can be put in and taken out, and the figures that a third thread may ask for.
+#include "core/line_ring.h"
 #include "core/spsc_ring.h"
 #include "tests/model/programs.h"
 #include "tests/model/sync.h"
@@ -8,7 +9,15 @@ namespace trunkline::model {
 
 namespace {
 
-using Ring = core::SpscRing<Cell, ModelSync>;
+using Items = core::SpscRing<Cell, ModelSync>;
+using Lines = core::LineRing<Cell, ModelSync>;
+template <class Ring>
+constexpr const char* kName = "";
+template <>
+constexpr const char* kName<Items> = "ring";
+template <>
+constexpr const char* kName<Lines> = "line ring";
+
 constexpr uint32_t kItems = 6;
 
 enum class Way { kOne, kBurst, kInPlace };
@@ -16,6 +25,7 @@ enum class Way { kOne, kBurst, kInPlace };
 // How often a side that finds the ring full, or empty, tries again before it is no use to go on.
 constexpr uint32_t kPatience = 1;
 
+template <class Ring>
 void put(Ring& ring, Way way) {
   uint32_t next = 1, vain = 0;
   while (next <= kItems) {
@@ -26,7 +36,7 @@ void put(Ring& ring, Way way) {
       const Cell items[2] = {Cell(next), Cell(next + 1)};
       done = ring.push_burst(std::span(items).first(std::min(2u, kItems - next + 1)));
     } else {
-      const std::span<Cell> free = ring.claim(std::min(2u, kItems - next + 1));
+      const auto free = ring.claim(std::min(2u, kItems - next + 1));
       done = static_cast<uint32_t>(free.size());
       for (uint32_t i = 0; i < done; ++i) free[i] = Cell(next + i);
       if (done > 0) ring.commit(done);
@@ -37,6 +47,7 @@ void put(Ring& ring, Way way) {
   }
 }
 
+template <class Ring>
 void take(Ring& ring, Way way) {
   uint32_t next = 1, vain = 0;
   while (next <= kItems) {
@@ -52,7 +63,7 @@ void take(Ring& ring, Way way) {
         require(items[i].value() == next + i, "items come out in order, each once");
       }
     } else {
-      const std::span<Cell> there = ring.peek(2);
+      const auto there = ring.peek(2);
       done = static_cast<uint32_t>(there.size());
       for (uint32_t i = 0; i < done; ++i) {
         require(there[i].value() == next + i, "items come out in order, each once");
@@ -65,8 +76,9 @@ void take(Ring& ring, Way way) {
   }
 }
 
+template <class Ring>
 NamedProgram through(const char* name, uint32_t capacity, Way in, Way out) {
-  return {std::string("ring of ") + std::to_string(capacity) + ", " + name, [=](Scenario& s) {
+  return {std::string(kName<Ring>) + " of " + std::to_string(capacity) + ", " + name, [=](Scenario& s) {
             auto& ring = s.make<Ring>(capacity);
             s.thread("producer", [&ring, in] { put(ring, in); });
             s.thread("consumer", [&ring, out] { take(ring, out); });
@@ -76,8 +88,9 @@ NamedProgram through(const char* name, uint32_t capacity, Way in, Way out) {
 
 // What others may ask: never more than there can be, nor less than nothing; and each side can rely on its
 // own.
+template <class Ring>
 NamedProgram sizes() {
-  return {"ring of 2, sizes", [](Scenario& s) {
+  return {std::string(kName<Ring>) + " of 2, sizes", [](Scenario& s) {
             auto& ring = s.make<Ring>(2u);
             s.thread("producer", [&ring] {
               for (uint32_t i = 1; i <= 3; ++i) {
@@ -102,8 +115,9 @@ NamedProgram sizes() {
 }
 
 // Of a ring through which one item goes nobody is told that there were two: that would be a count below zero.
+template <class Ring>
 NamedProgram one_item() {
-  return {"ring of 2, one item", [](Scenario& s) {
+  return {std::string(kName<Ring>) + " of 2, one item", [](Scenario& s) {
             auto& ring = s.make<Ring>(2u);
             s.thread("producer", [&ring] { require(ring.try_push(Cell(1)), "an empty ring is full"); });
             s.thread("consumer", [&ring] {
@@ -118,8 +132,9 @@ NamedProgram one_item() {
 // What an item stands for: begun by the producer, used and ended by the consumer, begun again by the producer
 // when the consumer has given it back through a second ring. This is how buffers go to another core and come
 // home.
+template <class Ring>
 NamedProgram pool_return() {
-  return {"buffers that come home through a second ring", [](Scenario& s) {
+  return {std::string("buffers that come home through a second ") + kName<Ring>, [](Scenario& s) {
             struct Shared {
               Ring there{2}, back{2};
               Resource buffers[2];
@@ -154,20 +169,26 @@ NamedProgram pool_return() {
           }};
 }
 
+template <class Ring>
+void add_all(std::vector<NamedProgram>& all) {
+  for (const uint32_t capacity : {2u, 4u}) {
+    all.push_back(through<Ring>("one by one", capacity, Way::kOne, Way::kOne));
+    all.push_back(through<Ring>("in bursts", capacity, Way::kBurst, Way::kBurst));
+    all.push_back(through<Ring>("in place", capacity, Way::kInPlace, Way::kInPlace));
+    all.push_back(through<Ring>("in bursts, out one by one", capacity, Way::kBurst, Way::kOne));
+    all.push_back(through<Ring>("one by one, out in bursts", capacity, Way::kOne, Way::kBurst));
+  }
+  all.push_back(sizes<Ring>());
+  all.push_back(one_item<Ring>());
+  all.push_back(pool_return<Ring>());
+}
+
 }  // namespace
 
 std::vector<NamedProgram> ring_programs() {
   std::vector<NamedProgram> all;
-  for (const uint32_t capacity : {2u, 4u}) {
-    all.push_back(through("one by one", capacity, Way::kOne, Way::kOne));
-    all.push_back(through("in bursts", capacity, Way::kBurst, Way::kBurst));
-    all.push_back(through("in place", capacity, Way::kInPlace, Way::kInPlace));
-    all.push_back(through("in bursts, out one by one", capacity, Way::kBurst, Way::kOne));
-    all.push_back(through("one by one, out in bursts", capacity, Way::kOne, Way::kBurst));
-  }
-  all.push_back(sizes());
-  all.push_back(one_item());
-  all.push_back(pool_return());
+  add_all<Items>(all);
+  add_all<Lines>(all);
   return all;
 }
 

@@ -26,7 +26,9 @@ MUTANTS = ROOT / "build/model-mutants"
 REASONS = pathlib.Path(__file__).resolve().parent / "model_survivors.toml"
 # Which programs come by a header: a part of their names, and the files that have them.
 USERS = {
+    "core/ring_block.h": (("ring",), ("ring", "return", "wake")),
     "core/spsc_ring.h": (("ring",), ("ring", "return", "wake")),
+    "core/line_ring.h": (("line ring",), ("ring", "wake")),
     "core/packet_return.h": (("lent",), ("return",)),
     "core/bounded_table.h": (("table",), ("table",)),
     "core/wake_word.h": (("wake",), ("wake",)),
@@ -152,7 +154,7 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/dev model", description=__doc__.split("\n\n")[1])
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--checks", type=int, metavar="N", help="only every so many-th of the checks, from the first")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only the checks of code that contains this")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only the checks of a file, or of code, whose name or text contains this")
     parser.add_argument("--page", type=pathlib.Path, metavar="FILE", help="write the page of what was found (docs/lock-free-proof.md)")
     options = parser.parse_args()
     compiler = os.environ.get("CXX", "g++").split()
@@ -162,7 +164,7 @@ def main():
         return 1
     MUTANTS.mkdir(parents=True, exist_ok=True)
     built = objects()
-    planted = [edit for edit in edits() if options.only in edit.before][::options.checks or 1]
+    planted = [edit for edit in edits() if options.only in edit.path or options.only in edit.before][::options.checks or 1]
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         verdicts = list(pool.map(lambda numbered: judge(numbered[1], numbered[0], built, compiler),
                                  enumerate(planted)))
