@@ -16,6 +16,17 @@ inline void prefetch_line(const void* at) noexcept {
   __builtin_prefetch(at);
   asm volatile("");
 }
+// Asks for the line that holds `at` in order to write it: no other core keeps a copy. The instruction is
+// spelt out because compilers give the reader's one to a processor that they know nothing about; every x86-64
+// of the last ten years has it, and all older ones take it for no operation.
+inline void prefetch_line_to_write(void* at) noexcept {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*static_cast<char*>(at)));
+#else
+  __builtin_prefetch(at, 1);
+  asm volatile("");
+#endif
+}
 // Asks for every line of [from, from + bytes), and for those between two addresses.
 inline void prefetch(const void* from, std::size_t bytes) noexcept {
   const auto* at = static_cast<const char*>(from);

@@ -67,7 +67,8 @@ struct RingBlock {
   alignas(kSharingDistance) Word head{0};
   uint64_t tail_seen = 0;
 };
-static_assert(std::is_standard_layout_v<RingBlock<StdSync>> && sizeof(RingBlock<StdSync>) == 384);
+static_assert(std::is_standard_layout_v<RingBlock<StdSync>> && sizeof(RingBlock<StdSync>) == 384 &&
+              std::is_trivially_destructible_v<RingBlock<StdSync>>);
 static_assert(offsetof(RingBlock<StdSync>, tail) == 128 && offsetof(RingBlock<StdSync>, head_seen) == 136 &&
               offsetof(RingBlock<StdSync>, head) == 256 && offsetof(RingBlock<StdSync>, tail_seen) == 264);
 static_assert(sizeof(RingBlock<StdSync>::Word) == 8, "a plain word: no lock beside it");
@@ -89,7 +90,6 @@ class RingBlocks {
     void operator()(Block* block) const noexcept {
       if (!ours) return;
       std::destroy_n(slots(block), made);
-      std::destroy_at(block);
       ::operator delete(block, kAlign);
     }
   };

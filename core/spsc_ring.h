@@ -26,6 +26,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -63,7 +64,9 @@ class alignas(kCacheLine) SpscRing {
   // False when the ring is full: nothing happened, the item is still the caller's.
   bool try_push(const T& item) noexcept {
     const uint64_t tail = block_->tail.load_relaxed();  // own counter: only we write it
-    if (free_at(tail, 1) == 0) return false;
+    const uint32_t free = free_at(tail, 1);
+    if (free == 0) return false;
+    prefetch_ahead(tail, 1, free);
     slots()[tail & mask_] = item;
     block_->tail.store_release(tail + 1);  // R1
     return true;
@@ -73,11 +76,13 @@ class alignas(kCacheLine) SpscRing {
   uint32_t push_burst(std::span<const T> items) noexcept {
     const uint64_t tail = block_->tail.load_relaxed();  // own counter: only we write it
     const uint32_t wanted = clamp(items.size());
-    const uint32_t count = std::min(wanted, free_at(tail, wanted));
+    const uint32_t free = free_at(tail, wanted);
+    const uint32_t count = std::min(wanted, free);
     if (count == 0) return 0;
+    prefetch_ahead(tail, count, free);
     const uint32_t first = std::min(count, until_end(tail));
-    std::copy_n(items.data(), first, &slots()[tail & mask_]);
-    std::copy_n(items.data() + first, count - first, &slots()[0]);
+    copy(items.data(), first, &slots()[tail & mask_]);
+    copy(items.data() + first, count - first, &slots()[0]);
     block_->tail.store_release(tail + count);  // R1
     return count;
   }
@@ -122,8 +127,8 @@ class alignas(kCacheLine) SpscRing {
     const uint32_t count = std::min(wanted, used_at(head, wanted));
     if (count == 0) return 0;
     const uint32_t first = std::min(count, until_end(head));
-    std::copy_n(&slots()[head & mask_], first, out.data());
-    std::copy_n(&slots()[0], count - first, out.data() + first);
+    copy(&slots()[head & mask_], first, out.data());
+    copy(&slots()[0], count - first, out.data() + first);
     block_->head.store_release(head + count);  // R2
     return count;
   }
@@ -190,6 +195,36 @@ class alignas(kCacheLine) SpscRing {
       used = static_cast<uint32_t>(block_->tail_seen - head);
     }
     return used;
+  }
+
+  // Small plain items go a line at a time, without a call: a burst is a few lines, and memmove's way to find
+  // out how to copy them costs as much as the copy.
+  static constexpr uint32_t kPerLine = sizeof(T) < kCacheLine ? kCacheLine / sizeof(T) : 1;
+  static constexpr bool kSmall = Blocks::kPlain && kPerLine > 1 && sizeof(T) * kPerLine == kCacheLine;
+  static void copy(const T* from, uint32_t count, T* to) noexcept {
+    if constexpr (kSmall) {
+      for (; count >= kPerLine; count -= kPerLine, from += kPerLine, to += kPerLine) {
+        std::memcpy(to, from, kCacheLine);
+      }
+      for (; count > 0; --count) *to++ = *from++;
+    } else {
+      std::copy_n(from, count, to);
+    }
+  }
+
+  // Producer: slots that will be written soon were last read by the consumer, whose copies of their lines
+  // must go before they can be. That is asked for early, a line for each that is begun now, as long as these
+  // slots are known to be free: a line that the consumer is still to read would be taken from it for nothing.
+  static constexpr uint32_t kLinesAhead = 8;
+  void prefetch_ahead(uint64_t tail, uint32_t count, uint32_t free) const noexcept {
+    if constexpr (kSmall) {
+      constexpr uint32_t kAhead = kLinesAhead * kPerLine;
+      if (free < count + kAhead) return;
+      const uint64_t begin = (tail + kPerLine - 1) / kPerLine * kPerLine;
+      for (uint64_t at = begin; at < tail + count; at += kPerLine) {
+        prefetch_line_to_write(&slots()[(at + kAhead) & mask_]);
+      }
+    }
   }
 
   // Read by both, written by none after construction.

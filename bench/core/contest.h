@@ -42,6 +42,8 @@ inline void contest(const CoreOptions& options, Figure figure, const std::functi
 }
 
 void ring_figures(const CoreOptions& options);
+// Cost by burst: lines `structure,operation,size,order,ns`, ns per item.
+void ring_curve(const CoreOptions& options);
 void table_figures(const CoreOptions& options);
 void time_figures(const CoreOptions& options);    // timers, histogram
 void memory_figures(const CoreOptions& options);  // pools, pages, allocators

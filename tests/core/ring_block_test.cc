@@ -9,7 +9,6 @@
 
 #include <array>
 #include <cstring>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -124,10 +123,12 @@ TYPED_TEST(RingInABlock, KeepsItsItemsWhenASideIsAttachedAgain) {
   ASSERT_TRUE(ring);
   EXPECT_EQ(ring->size_approx(), 3u);
   ASSERT_TRUE(ring->try_push({6, 0}));
-  EXPECT_FALSE(ring->try_push({7, 0}));
+  auto full = TypeParam::attach(shared.map());
+  ASSERT_TRUE(full) << full.error().text;
+  EXPECT_FALSE(full->try_push({7, 0}));
   for (uint64_t i = 3; i < 7; ++i) {
     Stamp out;
-    ASSERT_TRUE(ring->try_pop(out));
+    ASSERT_TRUE(full->try_pop(out));
     EXPECT_EQ(out.number, i);
   }
 }
@@ -174,15 +175,14 @@ TYPED_TEST(RingInABlock, IsRefusedWhenItsHeaderIsNotThatOfThisRing) {
 }
 
 TYPED_TEST(RingInABlock, IsRefusedInMemoryThatDoesNotHoldIt) {
-  Shared shared(TypeParam::bytes_for(4));
-  const std::span<std::byte> memory = shared.map();
+  Shared shared(TypeParam::bytes_for(4) + 64);
+  const std::span<std::byte> all = shared.map(), memory = all.first(TypeParam::bytes_for(4));
   ASSERT_TRUE(TypeParam::format(memory, 4));
   EXPECT_FALSE(TypeParam::attach({}));
   EXPECT_FALSE(TypeParam::attach(memory.first(383)));
   EXPECT_FALSE(TypeParam::attach(memory.first(memory.size() - 1)));
-  EXPECT_FALSE(TypeParam::attach(memory.subspan(64)));
   EXPECT_FALSE(TypeParam::format(memory.first(memory.size() - 1), 4));
-  EXPECT_FALSE(TypeParam::format(memory.subspan(64), 1));
+  EXPECT_FALSE(TypeParam::format(all.subspan(64), 4));  // half a sharing distance off
   EXPECT_FALSE(TypeParam::format(memory, 3));
   EXPECT_FALSE(TypeParam::format(memory, 0));
   EXPECT_TRUE(TypeParam::attach(memory));  // none of which touched it
@@ -240,6 +240,25 @@ TEST(RingBlock, OfLinesLiesAsTheHeaderSays) {
   EXPECT_EQ(at<uint64_t>(memory, 384 + 4 * 64 + 8), 105u);
   EXPECT_EQ(at<uint64_t>(memory, 384 + 4 * 64 + 16), 1000u);
   EXPECT_EQ(at<uint64_t>(memory, 384 + 5 * 64), 0u);
+}
+
+// Items that own something are ended with the ring.
+TEST(RingBlock, OfItsOwnEndsItsItems) {
+  static int alive;
+  struct Counted {
+    Counted() noexcept { ++alive; }
+    Counted(const Counted&) noexcept { ++alive; }
+    Counted& operator=(const Counted&) noexcept = default;
+    ~Counted() { --alive; }
+  };
+  alive = 0;
+  {
+    SpscRing<Counted> ring(4);
+    EXPECT_EQ(alive, 4);
+    EXPECT_TRUE(ring.try_push(Counted()));
+    EXPECT_EQ(alive, 4);
+  }
+  EXPECT_EQ(alive, 0);
 }
 
 }  // namespace

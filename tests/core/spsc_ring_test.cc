@@ -188,24 +188,5 @@ TEST(SpscRing, BehavesLikeADeque) {
   }
 }
 
-// Items that own something are ended with the ring.
-TEST(SpscRing, EndsItsItems) {
-  static int alive;
-  struct Counted {
-    Counted() noexcept { ++alive; }
-    Counted(const Counted&) noexcept { ++alive; }
-    Counted& operator=(const Counted&) noexcept = default;
-    ~Counted() { --alive; }
-  };
-  alive = 0;
-  {
-    SpscRing<Counted> ring(4);
-    EXPECT_EQ(alive, 4);
-    EXPECT_TRUE(ring.try_push(Counted()));
-    EXPECT_EQ(alive, 4);
-  }
-  EXPECT_EQ(alive, 0);
-}
-
 }  // namespace
 }  // namespace trunkline::core
