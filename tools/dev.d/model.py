@@ -24,14 +24,15 @@ BUILD = ROOT / "build/release"
 LIBRARY = BUILD / "core/libtrunkline_core.a"
 MUTANTS = ROOT / "build/model-mutants"
 REASONS = pathlib.Path(__file__).resolve().parent / "model_survivors.toml"
-# Which programs come by a header: a part of their names, and the files that have them.
+# Which programs come by a header: a part of their names, and the files that have them; and the class's own tests.
 USERS = {
-    "core/ring_block.h": (("ring",), ("ring", "return", "wake")),
-    "core/spsc_ring.h": (("ring",), ("ring", "return", "wake")),
-    "core/line_ring.h": (("line ring",), ("ring", "wake")),
-    "core/packet_return.h": (("lent",), ("return",)),
-    "core/bounded_table.h": (("table",), ("table",)),
-    "core/wake_word.h": (("wake",), ("wake",)),
+    "core/ring_block.h": (("ring",), ("ring", "return", "wake"), ("ring_block",)),
+    "core/spsc_ring.h": (("ring",), ("ring", "return", "wake"), ("spsc_ring", "ring_block")),
+    "core/line_ring.h": (("line ring",), ("ring", "wake"), ("line_ring", "ring_block")),
+    "core/packet_return.h": (("lent",), ("return",), ("packet_return",)),
+    "core/table_line.h": (("table",), ("table",), ("bounded_table",)),
+    "core/bounded_table.h": (("table",), ("table",), ("bounded_table",)),
+    "core/wake_word.h": (("wake",), ("wake",), ("wake_word",)),
 }
 PROGRAMS = ("ring", "return", "table", "wake")
 FLAGS = ("-std=c++20", "-O1", "-fno-omit-frame-pointer")
@@ -94,7 +95,7 @@ def judge(edit, number, built, compiler):
     header = home / edit.path
     header.parent.mkdir(parents=True)
     header.write_text(edit.apply((ROOT / edit.path).read_text(encoding="utf-8")), encoding="utf-8")
-    parts, used = USERS[edit.path]
+    parts, used, _ = USERS[edit.path]
     linked = [built["explore_main"], built["explorer"], built["fiber"], built["memory"], built["programs"]]
     try:
         for program in PROGRAMS:
@@ -121,22 +122,22 @@ def judge(edit, number, built, compiler):
 
 def unit_tests(path, home, compiler):
     """What the class's own tests say of the header below `home`, under the address sanitizer; nothing: content."""
-    name = pathlib.Path(path).stem
+    names = USERS[path][2]
     binary = home / "unit_tests"
     made = run([*compiler, *FLAGS, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{home}", f"-I{ROOT}",
-                str(ROOT / "tests/core" / f"{name}_test.cc"), str(LIBRARY), "-lgtest_main", "-lgtest",
+                *(str(ROOT / "tests/core" / f"{name}_test.cc") for name in names), str(LIBRARY), "-lgtest_main", "-lgtest",
                 "-o", str(binary)])
     if made.returncode != 0:
         return f"its tests do not build: {made.stdout[-300:]}"
     try:
         ran = run([str(binary), "--gtest_brief=1"], timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        return f"{name}_test does not end within {PATIENCE} s"
+        return f"{names[0]}_test does not end within {PATIENCE} s"
     if ran.returncode == 0:
         return ""
     failed = re.findall(r"\[  FAILED  \] (\w+\.\w+)", ran.stdout)
     sanitizer = re.search(r"(ERROR: AddressSanitizer: [\w-]+|runtime error: .*)", ran.stdout)
-    return f"{name}_test: {failed[0] if failed else sanitizer.group(1) if sanitizer else 'a contract breaks'}"
+    return f"{names[0]}_test: {failed[0] if failed else sanitizer.group(1) if sanitizer else 'a contract breaks'}"
 
 
 def known_reasons():
