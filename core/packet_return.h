@@ -145,13 +145,13 @@ class PacketReturn {
   PacketPool& pool_;
   uint32_t lent_ = 0;
   Counter refused_;
-  // Lines of its own for either side.
-  SpscRing<Slot, Sync> ring_;
+  // Read by both.
+  alignas(kSharingDistance) SpscRing<Slot, Sync> ring_;
   // Borrower: slots of the ring, of which the first `filled_` are written and not yet committed.
-  std::span<Slot> slots_;
+  alignas(kSharingDistance) std::span<Slot> slots_;
   uint32_t filled_ = 0;
 };
 
-static_assert(sizeof(PacketReturn<>) == 5 * kSharingDistance, "lender, the ring's three, borrower");
+static_assert(sizeof(PacketReturn<>) == 3 * kSharingDistance, "lender, the ring's handle, borrower");
 
 }  // namespace trunkline::core
