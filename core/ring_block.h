@@ -80,8 +80,9 @@ class RingBlocks {
  public:
   using Block = RingBlock<Sync>;
   // Memory from operator new, or mapped, holds objects of such a type as soon as they are assigned to
-  // (implicit-lifetime types, C++20 [intro.object]).
-  static constexpr bool kPlain = std::is_trivially_copyable_v<Slot> && std::is_trivially_destructible_v<Slot>;
+  // (implicit-lifetime types, C++20 [intro.object]). Slots with a sequence are always made: it begins at 0.
+  static constexpr bool kPlain = kKind != RingKind::kLines && std::is_trivially_copyable_v<Slot> &&
+                                 std::is_trivially_destructible_v<Slot>;
   static_assert(alignof(Slot) <= kSharingDistance);
 
   struct Free {
