@@ -2,6 +2,7 @@
 // installed (DPDK, Boost, moodycamel, Abseil; all in Debian) are left out.
 //
 // usage: figures_core [--repeat N] [--scale S] [name prefix]...
+//        figures_core curve [--repeat N] [--scale S]               costs as work grows: CSV
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -44,13 +45,14 @@ bool needs_dpdk(const trunkline::bench::CoreOptions& options) {
 
 int main(int count, char** words) {
   trunkline::bench::CoreOptions options;
-  for (int i = 1; i < count; ++i) {
+  const bool curve = count > 1 && std::strcmp(words[1], "curve") == 0;
+  for (int i = curve ? 2 : 1; i < count; ++i) {
     if (std::strcmp(words[i], "--repeat") == 0 && i + 1 < count) {
       options.repeat = std::atoi(words[++i]);
     } else if (std::strcmp(words[i], "--scale") == 0 && i + 1 < count) {
       options.scale = std::atof(words[++i]);
     } else if (words[i][0] == '-') {
-      std::fprintf(stderr, "usage: figures_core [--repeat N] [--scale S] [name prefix]...\n");
+      std::fprintf(stderr, "usage: figures_core [curve] [--repeat N] [--scale S] [name prefix]...\n");
       return 2;
     } else {
       options.only.push_back(words[i]);
@@ -63,6 +65,13 @@ int main(int count, char** words) {
     return 1;
   }
 #endif
+  if (curve) {
+    std::printf("structure,operation,size,order,ns\n");
+    trunkline::bench::ring_curve(options);
+    trunkline::bench::table_curve(options);
+    trunkline::bench::timer_curve(options);
+    return 0;
+  }
   trunkline::bench::ring_figures(options);
   trunkline::bench::table_figures(options);
   trunkline::bench::time_figures(options);

@@ -42,13 +42,13 @@ inline void contest(const CoreOptions& options, Figure figure, const std::functi
 }
 
 void ring_figures(const CoreOptions& options);
-// Cost by burst: lines `structure,operation,size,order,ns`, ns per item.
-void ring_curve(const CoreOptions& options);
 void table_figures(const CoreOptions& options);
 void time_figures(const CoreOptions& options);    // timers, histogram
 void memory_figures(const CoreOptions& options);  // pools, pages, allocators
 
-// Cost as work grows, for a plot: `structure,operation,size,order,ns` and a line for each point.
+// What things cost as work grows, for a plot: a line `structure,operation,size,order,ns` for each point.
+void ring_curve(const CoreOptions& options);  // ns per item; size: items in a burst
+void table_curve(const CoreOptions& options);
 void timer_curve(const CoreOptions& options);
 
 }  // namespace trunkline::bench

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -130,6 +132,14 @@ struct MapTable {
   }
 };
 
+using Pair [[maybe_unused]] = PagesAllocator<std::pair<const TrackId, uint32_t>>;
+#ifdef HAVE_ABSL
+using AbslTable = MapTable<absl::flat_hash_map<TrackId, uint32_t, CrcHash, std::equal_to<>, Pair>>;
+#endif
+#ifdef HAVE_BOOST
+using BoostTable = MapTable<boost::unordered_flat_map<TrackId, uint32_t, CrcHash, std::equal_to<>, Pair>>;
+#endif
+
 #ifdef HAVE_DPDK
 struct RteTable {
   rte_hash* hash;
@@ -183,24 +193,59 @@ double lookups_per_second(const Table& table, const Keys& keys, uint64_t lookups
   return sum == 0 ? static_cast<double>(lookups) / seconds : 0;  // a miss would be a defect
 }
 
-// Random lines of memory, 64 in flight: what no table that touches one line per look-up can beat.
-double lines_per_second(uint64_t bytes, uint64_t touches) {
-  const size_t lines = bytes / 64;
-  std::vector<uint64_t> memory(lines * 8, 1);
-  core::Rng rng(7);
-  std::array<uint32_t, 64> at;
-  uint64_t sum = 0;
+// Keys that are not there.
+double miss_ns(const OurTable& table, uint32_t seed, uint64_t lookups) {
+  core::Rng rng(seed + 1);
+  std::vector<TrackId> absent;
+  for (uint32_t i = 0; i < 1u << 16; ++i) absent.push_back(random_id(rng));
+  std::array<uint32_t, kBurst> records;
+  uint64_t hits = 0;
   const double begin = now_ns();
-  for (uint64_t done = 0; done < touches; done += at.size()) {
-    for (uint32_t& line : at) {
-      line = static_cast<uint32_t>(rng.below(lines));
-      __builtin_prefetch(&memory[size_t{line} * 8]);
-    }
-    for (const uint32_t line : at) sum += memory[size_t{line} * 8];
+  for (uint64_t done = 0; done < lookups; done += kBurst) {
+    table.find(&absent[done % absent.size()], records.data());
+    for (const uint32_t record : records) hits += record == UINT32_MAX ? 0 : 1;
   }
-  const double seconds = (now_ns() - begin) / 1e9;
-  return sum == 0 ? 0 : static_cast<double>(touches) / seconds;
+  const double ns = (now_ns() - begin) / static_cast<double>(lookups);
+  return hits == 0 ? ns : 0;  // a hit would be a defect
 }
+
+// A key goes and comes back.
+double replace_ns(core::BoundedTable<>& table, const Keys& keys, uint64_t times) {
+  core::Rng rng(5);
+  const double begin = now_ns();
+  for (uint64_t i = 0; i < times; ++i) {
+    const auto at = static_cast<uint32_t>(rng.below(keys.present.size()));
+    table.erase(keys.present[at]);
+    table.insert(keys.present[at], at);
+  }
+  return (now_ns() - begin) / static_cast<double>(times);
+}
+
+// Random lines of memory on the same pages, 64 in flight: what no table that touches one line per look-up can
+// beat.
+class Lines {
+ public:
+  explicit Lines(uint64_t bytes) : words_(bytes / 8, 1) {}
+  double per_second(uint64_t touches) const {
+    const size_t lines = words_.size() / 8;
+    core::Rng rng(7);
+    std::array<uint32_t, 64> at;
+    uint64_t sum = 0;
+    const double begin = now_ns();
+    for (uint64_t done = 0; done < touches; done += at.size()) {
+      for (uint32_t& line : at) {
+        line = static_cast<uint32_t>((rng.next() >> 32) * lines >> 32);
+        __builtin_prefetch(&words_[size_t{line} * 8]);
+      }
+      for (const uint32_t line : at) sum += words_[size_t{line} * 8];
+    }
+    const double seconds = (now_ns() - begin) / 1e9;
+    return sum == 0 ? 0 : static_cast<double>(touches) / seconds;
+  }
+
+ private:
+  std::vector<uint64_t, PagesAllocator<uint64_t>> words_;
+};
 
 void hits(const CoreOptions& options, const char* size, uint32_t n) {
   const std::string prefix = std::string("table.hit.") + size + ".";
@@ -209,7 +254,6 @@ void hits(const CoreOptions& options, const char* size, uint32_t n) {
   const Keys keys(n);
   const uint64_t lookups = options.scaled(4e6);
   const OurTable ours(keys);
-  using Pair [[maybe_unused]] = PagesAllocator<std::pair<const TrackId, uint32_t>>;
   [[maybe_unused]] const auto against = [&](const char* name, const char* peer, double goal,
                                             const auto& table) {
     Figure figure{prefix + name, "look-ups/s", peer, goal};
@@ -226,14 +270,11 @@ void hits(const CoreOptions& options, const char* size, uint32_t n) {
   }
 #endif
 #ifdef HAVE_ABSL
-  if (options.wants(prefix + "absl"))
-    against("absl", "absl::flat_hash_map, CRC", 1.5,
-            MapTable<absl::flat_hash_map<TrackId, uint32_t, CrcHash, std::equal_to<>, Pair>>(keys));
+  if (options.wants(prefix + "absl")) against("absl", "absl::flat_hash_map, CRC", 1.5, AbslTable(keys));
 #endif
 #ifdef HAVE_BOOST
   if (options.wants(prefix + "boost"))
-    against("boost", "boost::unordered_flat_map, CRC", 1.5,
-            MapTable<boost::unordered_flat_map<TrackId, uint32_t, CrcHash, std::equal_to<>, Pair>>(keys));
+    against("boost", "boost::unordered_flat_map, CRC", 1.5, BoostTable(keys));
 #endif
 }
 
@@ -302,14 +343,52 @@ void table_figures(const CoreOptions& options) {
   if (options.wants("table.limit.10m")) {
     const Keys keys(10'000'000);
     const OurTable ours(keys);
+    const Lines lines(uint64_t{10'000'000} * 64);
     Figure figure{"table.limit.10m", "lines/s", "random lines of memory, 64 in flight", 0.8};
     figure.lower_is_better = false;
     figure.note = "a look-up counted as one line";
     contest(
         options, figure, [&] { return lookups_per_second(ours, keys, options.scaled(4e6)); },
-        [&] { return lines_per_second(uint64_t{1} << 30, options.scaled(4e6)); });
+        [&] { return lines.per_second(options.scaled(4e6)); });
   }
   churn(options);
+}
+
+void table_curve(const CoreOptions& options) {
+  for (const double full : {1e4, 1e5, 1e6, 1e7}) {
+    const auto n = static_cast<uint32_t>(std::max(full * std::min(options.scale, 1.0), 1e3));
+    const Keys keys(n);
+    const uint64_t lookups = options.scaled(4e6);
+    const auto point = [&](const char* structure, const char* operation, const std::function<double()>& ns) {
+      std::vector<double> all;
+      for (int i = 0; i < options.repeat; ++i) all.push_back(ns());
+      std::printf("%s,%s,%u,random,%.2f\n", structure, operation, n, median(all));
+      std::fflush(stdout);
+    };
+    const auto hit = [&](const char* structure, const auto& table) {
+      point(structure, "hit", [&] { return 1e9 / lookups_per_second(table, keys, lookups); });
+    };
+    {
+      OurTable ours(keys);
+      hit("table", ours);
+      point("table", "miss", [&] { return miss_ns(ours, n, lookups); });
+      point("table", "replace", [&] { return replace_ns(ours.table, keys, lookups / 4); });
+    }
+    {
+      const Lines lines(uint64_t{n} * 64);
+      point("line of memory", "hit", [&] { return 1e9 / lines.per_second(lookups); });
+    }
+#ifdef HAVE_ABSL
+    hit("absl::flat_hash_map", AbslTable(keys));
+#endif
+#ifdef HAVE_BOOST
+    hit("boost::unordered_flat_map", BoostTable(keys));
+#endif
+#ifdef HAVE_DPDK
+    const RteTable rte(keys);
+    if (rte.hash != nullptr) hit("rte_hash", rte);
+#endif
+  }
 }
 
 }  // namespace trunkline::bench

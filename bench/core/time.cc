@@ -261,7 +261,6 @@ void point(const CoreOptions& options, const char* operation, uint32_t n, Order 
 }  // namespace
 
 void timer_curve(const CoreOptions& options) {
-  std::printf("structure,operation,size,order,ns\n");
   for (const double full : {1e4, 1e5, 1e6, 1e7}) {
     const auto n = static_cast<uint32_t>(options.scaled(full) - 1);
     for (const Order order : {Order::kSlab, Order::kRandom}) {

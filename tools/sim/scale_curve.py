@@ -5,14 +5,16 @@
     scale_curve.py draw            draws docs/figures/scale.svg from docs/figures/scale.csv
 
 Both axes of both plots are logarithmic; the line of each plot is the CPU-bound wall time of one core, per
-simulated second. The drawing needs nothing but Python, so that the same data give the same file.
+simulated second.
 """
 import csv
-import math
 import pathlib
 import re
 import subprocess
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import loglog
 
 FIGURES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "figures"
 SECONDS = 10
@@ -42,45 +44,17 @@ def run(simulator):
 
 
 def plot(rows, x_name, title, left):
-    """One panel: points, the line through them, a label per point; as SVG elements."""
-    width, height, top = 330, 240, 40
-    points = sorted((float(row[x_name]), float(row["run_s"]) / float(row["simulated_s"])) for row in rows)
-    x_low, x_high = (math.log10(points[0][0]), math.log10(points[-1][0]))
-    y_low, y_high = -2.5, 1.0
-
-    def at(x, y):
-        return (left + (math.log10(x) - x_low) / (x_high - x_low) * width,
-                top + (y_high - math.log10(y)) / (y_high - y_low) * height)
-
-    parts = [f'<rect x="{left}" y="{top}" width="{width}" height="{height}" class="frame"/>',
-             f'<text x="{left}" y="{top - 14}" class="title">{title}</text>']
-    for power in (-2, -1, 0, 1):
-        y = at(points[0][0], 10.0**power)[1]
-        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + width}" y2="{y:.1f}" class="grid"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in points))
-    parts.append(f'<polyline points="{path}" class="line"/>')
-    for x, y in points:
-        px, py = at(x, y)
-        parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" class="dot"/>')
-        parts.append(f'<text x="{px:.1f}" y="{py - 9:.1f}" text-anchor="middle">{y:.2g}</text>')
-        parts.append(f'<text x="{px:.1f}" y="{top + height + 17}" text-anchor="middle">{x:,.0f}</text>')
-    return parts
+    points = [(float(row[x_name]), float(row["run_s"]) / float(row["simulated_s"])) for row in rows if row["curve"] == x_name]
+    return loglog.panel([loglog.Series(x_name, points)], title, left, -2.5, 1.0)
 
 
 def draw():
     with open(FIGURES / "scale.csv", newline="", encoding="utf-8") as data:
         rows = list(csv.DictReader(data))
-    panels = plot([r for r in rows if r["curve"] == "nodes"], "nodes",
-                  "nodes (30 links a node at most, 10 000 tracks)", 60)
-    panels += plot([r for r in rows if r["curve"] == "tracks"], "tracks",
-                   "tracks (100 nodes, 6 links each)", 460)
-    style = ("text{font:12px sans-serif;fill:#333}.title{font-weight:bold}.frame{fill:none;stroke:#999}"
-             ".grid{stroke:#ddd}.line{fill:none;stroke:#1f6fb2;stroke-width:2}.dot{fill:#1f6fb2}")
-    head = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 830 320" width="830" height="320">'
-            f'<style>{style}</style><rect width="830" height="320" fill="#fff"/>'
-            '<text x="60" y="312">seconds of one core per simulated second; both axes logarithmic</text>')
-    (FIGURES / "scale.svg").write_text("\n".join([head, *panels, "</svg>"]) + "\n", encoding="utf-8")
+    panels = plot(rows, "nodes", "nodes (30 links a node at most, 10 000 tracks)", 60)
+    panels += plot(rows, "tracks", "tracks (100 nodes, 6 links each)", 460)
+    footer = "seconds of one core per simulated second; both axes logarithmic"
+    (FIGURES / "scale.svg").write_text(loglog.page(panels, footer, 830, 320), encoding="utf-8")
 
 
 def main(arguments):
