@@ -36,8 +36,8 @@
 // upper 32 bits, which lie apart. Such a version would have to wrap around while one reader stands between
 // two loads, which at 10^7 re-uses of one entry per second takes 326 days.
 //
-// Threads: insert, erase: one writer. find, find_burst, size: any. Memory: 81 bytes per key of the capacity
-// and 2 KiB; the lines from the page source, all in the constructor.
+// Threads: insert, erase: one writer. find, find_burst, size: any. Memory: 83 bytes per key of the capacity
+// and 1 KiB; the lines from the page source, all in the constructor.
 //
 // Invariants
 //   I1  a key is in at most one entry
@@ -45,14 +45,13 @@
 //   I3  while a key lies away from its first line, that line's bit says so; while in the overflow, both do
 // Edges
 //   R1 -> A1  key and record, and what the record stands for, are written before the control word that shows
-//   them R2 -> A2  the control word became "empty" before the key of the next life was written; so a reader
-//   that reads
-//             any of the new key finds another life, or none, when it looks again (A2 keeps that behind)
+//             them
+//   R2 -> A2  the control word became "empty" before the key of the next life was written; so a reader that
+//             reads any of the new key finds another life, or none, when it looks again (A2 keeps it behind)
 //   R3 -> A3  a version's upper bits are written before the field that begins a life with them; so a reader
-//   that
-//             finds the field of a later life finds its upper bits too (A3 keeps that behind)
-//   R4 -> A4  what ends an era comes before the next; so a reader that knows the new one sees no life of the
-//   old
+//             that finds the field of a later life finds its upper bits too (A3 keeps them behind)
+//   R4 -> A4  what ends an era comes before the next one; so a reader that knows the new era sees no life of
+//             the old
 #pragma once
 
 #include <algorithm>

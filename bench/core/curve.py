@@ -23,9 +23,9 @@ PANELS = [
         ("Abseil", "absl::flat_hash_map", "hit", "random"), ("Boost", "boost::unordered_flat_map", "hit", "random"),
         ("miss", "table", "miss", "random"), ("a line of memory", "line of memory", "hit", "random")]),
     ("timer wheel: ns per operation, by timers", (0, 2.3), [
-        ("arm + cancel, slab order", "timer", "arm_cancel", "slab"), ("random", "timer", "arm_cancel", "random"),
-        ("put off, slab order", "timer", "put_off", "slab"), ("random", "timer", "put_off", "random"),
-        ("fire, slab order", "timer", "expire", "slab"), ("random", "timer", "expire", "random")]),
+        ("arm + cancel, slab order", "wheel", "arm_cancel", "slab"), ("random", "wheel", "arm_cancel", "random"),
+        ("put off, slab order", "wheel", "put_off", "slab"), ("random", "wheel", "put_off", "random"),
+        ("fire, slab order", "wheel", "expire", "slab"), ("random", "wheel", "expire", "random")]),
     ("rings: ns per item, by burst", (-0.5, 2.5), [
         ("pointers", "ring", "burst", "pointers"), ("rte_ring", "rte_ring", "burst", "pointers"),
         ("indices", "ring", "burst", "indices"), ("Boost spsc_queue", "boost_spsc_queue", "burst", "pointers"),

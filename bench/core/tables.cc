@@ -278,10 +278,11 @@ void hits(const CoreOptions& options, const char* size, uint32_t n) {
 #endif
 }
 
-// p99.99 of the time of a burst of look-ups while `change` is called a million times a second on the other
-// core, or never.
+// A percentile of the time of a burst of look-ups while `change` is called a million times a second on the
+// other core, or never.
 template <class Table, class Change>
-double burst_p9999(const Table& table, const Keys& keys, uint64_t bursts, bool busy, const Change& change) {
+double burst_ns(const Table& table, const Keys& keys, uint64_t bursts, double percent, bool busy,
+                const Change& change) {
   std::atomic<bool> stop{false};
   std::thread writer([&] {
     pin(1);
@@ -303,21 +304,25 @@ double burst_p9999(const Table& table, const Keys& keys, uint64_t bursts, bool b
   }
   stop = true;
   writer.join();
-  return static_cast<double>(histogram->percentile(99.99));
+  return static_cast<double>(histogram->percentile(percent));
 }
 
 void churn(const CoreOptions& options) {
   if (!options.wants("table.churn")) return;
   const Keys keys(1'000'000);
   const uint64_t bursts = options.scaled(3e5);
-  const auto inflation = [&](Figure figure, const auto& table, const auto& change) {
-    contest(
-        options, figure, [&] { return burst_p9999(table, keys, bursts, true, change); },
-        [&] { return burst_p9999(table, keys, bursts, false, change); });
+  // The machine's own interruptions reach p99.99; what a writer does to readers shows before that.
+  const auto inflation = [&](const std::string& name, double goal, const auto& table, const auto& change) {
+    for (const auto& [suffix, percent] : {std::pair{"", 99.99}, {".p999", 99.9}, {".p50", 50.0}}) {
+      Figure figure{name + suffix, "ns, a burst of 64", "the same table, no writer", goal};
+      contest(
+          options, figure, [&] { return burst_ns(table, keys, bursts, percent, true, change); },
+          [&] { return burst_ns(table, keys, bursts, percent, false, change); });
+    }
   };
   {
     OurTable ours(keys);
-    inflation({"table.churn", "ns, p99.99 of 64", "the same table, no writer", 1.2}, ours, [&](uint32_t i) {
+    inflation("table.churn", 1.2, ours, [&](uint32_t i) {
       ours.table.erase(keys.present[i]);
       ours.table.insert(keys.present[i], i);
     });
@@ -325,7 +330,7 @@ void churn(const CoreOptions& options) {
 #ifdef HAVE_DPDK
   const RteTable rte(keys);
   if (rte.hash == nullptr) return;
-  inflation({"table.churn.rte", "ns, p99.99 of 64", "the same rte_hash, no writer", 0}, rte, [&](uint32_t i) {
+  inflation("table.churn.rte", 0, rte, [&](uint32_t i) {
     const void* key = keys.present[i].bytes.data();
     const int32_t position = rte_hash_del_key(rte.hash, key);
     if (position >= 0) rte_hash_free_key_with_position(rte.hash, position);

@@ -1,4 +1,4 @@
-"""`tools/dev test`: three builds, every registered test, one last line.
+"""`tools/dev test`: three builds (--full: four), every registered test, one last line.
 
 The idea: a tier is a build directory and the suites that run in it. Each tier builds only the executables its
 tests name, runs them (side by side, except those of suite `alone`), and reports per GoogleTest case. The last
@@ -29,6 +29,7 @@ class Tier:
     wants: object           # suites of a test -> does it run here
     patience: int           # sanitizers are slower: factor on each test's own time limit
     compiler: tuple = ()    # CC and CXX, where the environment does not say
+    only_full: bool = False
 
 
 # clang for the larger sanitizer build: it took two thirds of g++'s time here, and its warnings are checked on the way.
@@ -44,6 +45,8 @@ TIERS = (
          CLANG),
     # Few tests and a whole library: here building costs more than running.
     Tier("tsan", (*SANITIZER, "-Doptimization=0", "-Db_sanitize=thread"), lambda s: "threads" in s and not s & RELEASE_ONLY, 8),
+    # The same with the other compiler, whose instrumentation and whose optimiser are others.
+    Tier("tsan-clang", (*SANITIZER, "-Db_sanitize=thread"), lambda s: "threads" in s and not s & RELEASE_ONLY, 8, CLANG, True),
 )
 ENVIRONMENT = {
     "ASAN_OPTIONS": "halt_on_error=1:abort_on_error=1:detect_stack_use_after_return=1",
@@ -199,6 +202,8 @@ def main():
     started = time.monotonic()
     total = {}
     for tier in TIERS:
+        if tier.only_full and not args.full:
+            continue
         gtest_results.merge(total, run_tier(tier, args.full))
     say(f"total {time.monotonic() - started:.1f} s")
     say(gtest_results.count(total))
