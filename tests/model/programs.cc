@@ -8,7 +8,7 @@ namespace trunkline::model {
 
 std::vector<NamedProgram> programs() {
   std::vector<NamedProgram> all;
-  for (auto* of : {ring_programs, return_programs, table_programs, wake_programs}) {
+  for (auto* of : {ring_programs, return_programs, table_programs, location_programs, wake_programs}) {
     std::vector<NamedProgram> more = of();
     all.insert(all.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }

@@ -17,6 +17,7 @@ struct NamedProgram {
 std::vector<NamedProgram> ring_programs();
 std::vector<NamedProgram> return_programs();
 std::vector<NamedProgram> table_programs();
+std::vector<NamedProgram> location_programs();
 std::vector<NamedProgram> wake_programs();
 
 // All of them.

@@ -32,9 +32,10 @@ USERS = {
     "core/packet_return.h": (("lent",), ("return",), ("packet_return",)),
     "core/table_line.h": (("table",), ("table",), ("bounded_table",)),
     "core/bounded_table.h": (("table",), ("table",), ("bounded_table",)),
+    "core/location_table.h": (("location",), ("location",), ("location_table", "location_table_property")),
     "core/wake_word.h": (("wake",), ("wake",), ("wake_word",)),
 }
-PROGRAMS = ("ring", "return", "table", "wake")
+PROGRAMS = ("ring", "return", "table", "location", "wake")
 FLAGS = ("-std=c++20", "-O1", "-fno-omit-frame-pointer")
 PATIENCE = 60  # seconds: what takes longer does not end
 
@@ -238,8 +239,9 @@ DPDK in November 2025 (`tests/model/known_bugs_test.cc`).
 ## The classes
 
 Rings of two and four slots, six items through them in each way in which items are put in and taken out; the table with one writer
-that inserts, erases and uses entries again, and one or two readers; the wake word with one and two producers; buffers of a pool that
-are lent to another core, two or four at a time, and come home. Every execution is tried.
+that inserts, erases and uses entries again, and one or two readers; the location table, whose owners restart and leave while tracks
+move; the wake word with one and two producers; buffers of a pool that are lent to another core, two or four at a time, and come home.
+Every execution is tried.
 
 ```
 {programs}
