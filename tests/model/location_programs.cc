@@ -138,27 +138,26 @@ NamedProgram one_reader(const Case& what, bool burst, uint32_t times) {
           }};
 }
 
-// Another node takes the slot: whoever asks for the owner of an answer is told of that one, whole, or
-// nothing.
-NamedProgram who_it_is() {
-  return {"location, a slot changes hands", [](Scenario& s) {
+// A slot has another owner, the same node or another one: whoever asks for the owner of an answer is told of
+// that one, whole, or nothing.
+NamedProgram who_it_is(const char* name, bool another_node) {
+  return {name, [another_node](Scenario& s) {
             static const Case what{"", live(0, 0), {}};
-            auto& history = s.make<History>(what);
-            Locations& table = history.table;
-            s.thread("writer", [&table] {
-              table.leave(0);
-              require(table.join(node_of(0, 1), incarnation_of(0, 1), kRuns, kNow).slot == 0,
-                      "not this slot");
+            Locations& table = s.make<History>(what).table;
+            const core::NodeId next = node_of(0, another_node ? 1 : 0);
+            s.thread("writer", [&table, next, another_node] {
+              if (another_node) table.leave(0);
+              require(table.join(next, incarnation_of(0, 1), kRuns, kNow).slot == 0, "not this slot");
               update(table, 0, 1);
             });
-            s.thread("reader", [&table] {
+            s.thread("reader", [&table, next] {
               const Location told = table.find(kTrack, kNow);
               if (told.state == State::kAbsent) return;
-              const auto [slot, tag] = told.owner;
+              const uint16_t tag = told.owner.tag;
               const std::optional<Locations::Owner> owner = table.owner_of(told.owner);
               require(owner.has_value() || tag == 0, "an owner that stays is not known");
-              require(!owner || *owner == Locations::Owner{node_of(slot, tag), incarnation_of(slot, tag)},
-                      "one owner is taken for another");
+              const Locations::Owner truth{tag == 0 ? node_of(0, 0) : next, incarnation_of(0, tag)};
+              require(!owner || *owner == truth, "one owner is taken for another");
             });
           }};
 }
@@ -217,7 +216,8 @@ std::vector<NamedProgram> location_programs() {
     all.push_back(one_reader(what, false, 2));
     all.push_back(one_reader(what, true, 1));
   }
-  all.push_back(who_it_is());
+  all.push_back(who_it_is("location, a slot changes hands", true));
+  all.push_back(who_it_is("location, an owner restarts while it is asked for", false));
   return all;
 }
 
