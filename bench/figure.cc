@@ -37,13 +37,21 @@ void print(const Figure& f) {
     std::snprintf(text.data(), text.size(), "%.4g", value);
     return alone ? std::string("null") : std::string(text.data());
   };
+  std::string goal = "null";
+  const char* met = "null";
+  if (f.goal != 0) {
+    std::array<char, 32> text;
+    std::snprintf(text.data(), text.size(), "%.4g", f.goal);
+    goal = text.data();
+    met = (f.lower_is_better ? ratio <= f.goal : ratio >= f.goal) ? "true" : "false";
+  }
   std::printf(
       "{\"name\":\"%s\",\"value\":%.4g,\"unit\":\"%s\",\"peer\":%s,\"peer_value\":%s,\"ratio\":%s,"
-      "\"goal\":%.4g,\"better\":\"%s\",\"met\":%s,\"runs\":%zu,\"ratio_min\":%s,\"ratio_max\":%s,"
+      "\"goal\":%s,\"better\":\"%s\",\"met\":%s,\"runs\":%zu,\"ratio_min\":%s,\"ratio_max\":%s,"
       "\"note\":\"%s\"}\n",
       f.name.c_str(), median(f.ours), f.unit.c_str(), alone ? "null" : ("\"" + f.peer + "\"").c_str(),
-      number(median(f.peers)).c_str(), number(ratio).c_str(), f.goal, f.lower_is_better ? "lower" : "higher",
-      (f.lower_is_better ? ratio <= f.goal : ratio >= f.goal) ? "true" : "false", f.ours.size(),
+      number(median(f.peers)).c_str(), number(ratio).c_str(), goal.c_str(),
+      f.lower_is_better ? "lower" : "higher", met, f.ours.size(),
       number(ratios.empty() ? 0 : ratios.front()).c_str(), number(ratios.empty() ? 0 : ratios.back()).c_str(),
       f.note.c_str());
   std::fflush(stdout);

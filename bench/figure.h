@@ -17,7 +17,7 @@ struct Figure {
   std::string name;
   std::string unit;
   std::string peer;
-  double goal = 0;  // on the ratio
+  double goal = 0;  // on the ratio; 0: there is none, the figure is there to be seen
   bool lower_is_better = true;
   std::vector<double> ours{};   // one value per repetition, interleaved with:
   std::vector<double> peers{};  // none: the goal is on the value itself
