@@ -23,9 +23,9 @@ PANELS = [
         ("Abseil", "absl::flat_hash_map", "hit", "random"), ("Boost", "boost::unordered_flat_map", "hit", "random"),
         ("miss", "table", "miss", "random"), ("a line of memory", "line of memory", "hit", "random")]),
     ("timer wheel: ns per operation, by timers", (0, 2.3), [
-        ("arm + cancel, slab order", "wheel", "arm_cancel", "slab"), ("random", "wheel", "arm_cancel", "random"),
-        ("put off, slab order", "wheel", "put_off", "slab"), ("random", "wheel", "put_off", "random"),
-        ("fire, slab order", "wheel", "expire", "slab"), ("random", "wheel", "expire", "random")]),
+        ("arm + cancel, slab", "wheel", "arm_cancel", "slab"), ("random", "wheel", "arm_cancel", "random"),
+        ("put off, slab", "wheel", "put_off", "slab"), ("random", "wheel", "put_off", "random"),
+        ("fire, slab", "wheel", "expire", "slab"), ("random", "wheel", "expire", "random")]),
     ("rings: ns per item, by burst", (-0.5, 2.5), [
         ("pointers", "ring", "burst", "pointers"), ("rte_ring", "rte_ring", "burst", "pointers"),
         ("indices", "ring", "burst", "indices"), ("Boost spsc_queue", "boost_spsc_queue", "burst", "pointers"),
@@ -50,7 +50,7 @@ def draw():
             if points:  # a peer that is not installed has none
                 series.append(loglog.Series(name, points, dashed=name == "random"))
         parts += loglog.panel(series, title, 60 + 400 * number, low, high)
-    footer = "median of 5; both axes logarithmic; table and peers: 64 keys at a time, 2 MiB pages"
+    footer = "medians; both axes logarithmic; table and peers: 64 keys at a time, 2 MiB pages"
     (FIGURES / "core.svg").write_text(loglog.page(parts, footer, 1230, 390), encoding="utf-8")
 
 
