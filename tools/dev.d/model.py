@@ -176,6 +176,8 @@ def main():
         print(f"{place(verdict)}: {verdict.planted}\n    {verdict.said or why or 'NOBODY HAS EXPLAINED WHY THIS CHANGES NOTHING'}")
     unexplained = sum(1 for verdict, why in judged if not verdict.said and why is None)
     summary = summarise(judged, unexplained)
+    if options.checks and options.checks > 1:
+        summary += f" (one in {options.checks} of all)"
     print(summary)
     if options.page:
         options.page.write_text(page(tests.stdout, judged, summary), encoding="utf-8")
