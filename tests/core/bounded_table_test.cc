@@ -167,6 +167,20 @@ TEST(BoundedTable, RefusesAKeyWhosePlacesAreTaken) {
   }
 }
 
+// What an operator sees of how far keys lie from home.
+TEST(BoundedTable, CountsTheKeysThatLieAway) {
+  OneHashTable table(12, {});
+  for (uint32_t i = 0; i < 12; ++i) {
+    EXPECT_EQ(table.keys_away(), i < 3 ? 0 : i - 3);
+    EXPECT_EQ(table.keys_in_overflow(), i < 6 ? 0 : i - 6);
+    table.insert(id_of(i), i);
+  }
+  for (uint32_t i = 0; i < 3; ++i) table.erase(id_of(i));
+  EXPECT_EQ(table.keys_away(), 9u);
+  for (uint32_t i = 3; i < 12; ++i) table.erase(id_of(i));
+  EXPECT_EQ(table.keys_away() + table.keys_in_overflow(), 0u);
+}
+
 // The lives of an entry wrap around what the line can count: 70 000 of them in one place, and more than 255
 // keys away from their first line at some time.
 TEST(BoundedTable, UsesAnEntryMoreOftenThanItsVersionCounts) {
