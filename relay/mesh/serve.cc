@@ -25,13 +25,23 @@ void MeshState::on_acquire_request(Link& l, const Acquire& m) {
     return repeat_serve(l, s, m);
   }
   if (s != kNil) set_serve(s, ServeState::kRemove);
-  // A repetition that was under way when what it had been given ended. What is here by now is another
-  // publication, and its packets would be there before the word of it: it has to be asked for anew.
-  const bool ended = std::find(l.ended.begin(), l.ended.end(), m.request_id) != l.ended.end();
-  if (const uint64_t here = ended && t != kNil ? generation_here(t) : 0; here != 0) {
-    return answer_negative(l, m, {Outcome::stale_epoch, here, {}, false});
+  // A repetition that was under way when what it had been given ended. What is here by now, and what would be
+  // found by asking further, is another publication, and its packets would be there before the word of it.
+  // Whoever asked hears of the end, and asks anew.
+  if (has_ended(l, m.request_id)) {
+    const uint64_t here = t == kNil ? 0 : generation_here(t);
+    return answer_negative(l, m, {here != 0 ? Outcome::stale_epoch : Outcome::gone, here, {}, false});
   }
   answer_request(l, m, t);
+}
+
+// In this session: the peer has been told, or will be as soon as the stream takes it.
+bool MeshState::has_ended(const Link& l, uint64_t request_id) {
+  return std::find(l.ended.begin(), l.ended.end(), request_id) != l.ended.end();
+}
+
+void MeshState::remember_ended(Link& l, uint64_t request_id) {
+  if (!has_ended(l, request_id)) l.ended[l.ended_next++ % l.ended.size()] = request_id;
 }
 
 // Of what could be served now; 0: nothing.
@@ -380,6 +390,7 @@ void MeshState::set_serve(uint32_t s, ServeState state) {
     if (state == ServeState::kWaiting) ++track.waiting_serves;
   }
   if (state != ServeState::kWaiting) wheel.cancel(serve_timer(s));
+  if (state == ServeState::kEnded) remember_ended(l, serve.id);
   serve.state = state;
   if (state != ServeState::kAdd && state != ServeState::kWaiting) {
     List<&Serve::of_link>::remove(serves, l.serves, s);

@@ -36,7 +36,7 @@ bool MeshState::pump_serve(Link& l, uint32_t s) {
       ended.reason = serve.outcome;
       ended.generation = serve.generation;
       if (!append(l, ended)) return false;  // the output is gone already
-      l.ended[l.ended_next++ % l.ended.size()] = serve.id;
+      remember_ended(l, serve.id);          // it may have waited for a new session
       forget_serve(s);
       return true;
     }
