@@ -34,7 +34,7 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
   // With hardly any room, its own or that of whoever has the track, only the deadline is promised.
   if (options_.is_small(node)) return {};
   // Of two publishers, as while a track moves, only the newer one counts for those who have heard of it.
-  bool to_be_had = false, elsewhere = lost_lately(track) || lost_unnoticed(track);
+  bool to_be_had = false, repeated = false, elsewhere = lost_lately(track) || lost_unnoticed(track);
   Nanos within{};
   for (const NodeIndex publisher : track.publishers) {
     if (options_.is_small(publisher)) return {};
@@ -46,6 +46,7 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
       continue;
     }
     to_be_had = true;
+    repeated = repeated || (near ? take_for_copies(node, publisher) : repeats(node, publisher));
     within = std::max(within, time);
   }
   if (!to_be_had) return absent(node, track);
@@ -68,7 +69,7 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
         {Outcome::deadline, Outcome::no_reply, Outcome::not_here, Outcome::gone, Outcome::future_epoch});
     return {Expect::kOk, also, {}};
   }
-  if (within < deadline) return {Expect::kOk, also, within};
+  if (within < deadline) return {Expect::kOk, also, repeated ? Nanos{} : within};
   // The way may be longer than the deadline: then that is the answer, or that there is no shorter one.
   return {Expect::kOk, also | any_of({Outcome::deadline, Outcome::no_reply, Outcome::link_down}), {}};
 }
@@ -118,6 +119,21 @@ Nanos Demands::over_relay(NodeIndex node, NodeIndex publisher, const TrackTruth&
          options_.media_every + kSlack;
 }
 
+// Both came back from snapshots, and have their random numbers in common with a session of their former
+// lives: this one has its keys. What the wire kept of that one is as good as new, and what bears the same
+// number later is dropped as a copy of it. A message is repeated then, and comes a round trip later.
+bool Demands::take_for_copies(NodeIndex a, NodeIndex b) const {
+  return options_.has(Fault::replay) && a != b && fleet_.is_copy(a) && fleet_.is_copy(b) && meets(a, b);
+}
+
+// On the way over one node in between.
+bool Demands::repeats(NodeIndex node, NodeIndex publisher) const {
+  const auto& peers = options_.links.peers(node);
+  return std::any_of(peers.begin(), peers.end(), [&](NodeIndex relay) {
+    return take_for_copies(node, relay) || take_for_copies(relay, publisher);
+  });
+}
+
 // ---- what is not to be had
 
 Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
@@ -132,6 +148,8 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
   if (lost_unnoticed(track)) d.within = {};                     // and whoever is believed to have it
   const auto& peers = options_.links.peers(node);
   if (std::any_of(peers.begin(), peers.end(), [this](NodeIndex peer) { return options_.is_small(peer); }))
+    d.within = {};
+  if (std::any_of(peers.begin(), peers.end(), [&](NodeIndex peer) { return take_for_copies(node, peer); }))
     d.within = {};
   // It is somewhere, and who is fed may pass it on, over a way that may have become too long; nothing is
   // promised but an answer.

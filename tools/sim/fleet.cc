@@ -132,11 +132,13 @@ void Fleet::start(NodeIndex node) {
   const uint64_t last = slot.incarnation;
   slot.incarnation = kFirstIncarnation + static_cast<uint64_t>((now() + slot.clock).ms());
   if (slot.incarnation == last) ++slot.incarnation;  // no process ends and starts within a millisecond
+  slot.copy = false;
   make(node);
 }
 
 void Fleet::restore(NodeIndex node) {
   slots_[node].restored = now();
+  slots_[node].copy = true;
   make(node);
 }
 

@@ -48,6 +48,8 @@ class Fleet {
   void restore(NodeIndex node);
   // When it was last; before its first time: a moment that nothing comes before.
   Nanos restored(NodeIndex node) const { return slots_[node].restored; }
+  // Whether it was restored when it last came up: it uses random numbers for a second time.
+  bool is_copy(NodeIndex node) const { return slots_[node].copy; }
   // Contract: it is down. What it is started with next.
   void rebuild(NodeIndex node, const Build& build);
   const Build& build(NodeIndex node) const { return slots_[node].build; }
@@ -102,6 +104,7 @@ class Fleet {
     Nanos still_from{};
     Nanos clock{};  // wall clock minus true time
     Nanos restored{-1};
+    bool copy = false;
     uint64_t incarnation = 0;
     relay::NodeConfig config{};
     Build build{};
