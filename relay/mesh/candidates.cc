@@ -49,8 +49,9 @@ void MeshState::advance(uint32_t t) {
     waiting = waiting || asks[a].open();
     in_time = in_time || (asks[a].state == AskState::kWaiting && !overdue(asks[a]));
   }
-  if (in_time || take_reserve(t) || waiting) return;
-  if (track.phase == Phase::kSearching) conclude(t, verdict_of(t));
+  if (in_time || take_reserve(t) || waiting || track.phase != Phase::kSearching) return;
+  if (forget_stalls(t)) return mark(t);  // visited again, it asks them
+  conclude(t, verdict_of(t));
 }
 
 // A search lasts as long as others join it. What was answered to those who began it may not be so any more.
@@ -64,6 +65,27 @@ void MeshState::forget_old_answers(uint32_t t) {
     next = asks[a].of_track.next;
     if (asks[a].state == AskState::kNegative) drop_ask(t, a);
   }
+}
+
+// Whose media did not come said yes to those who waited then. It is asked once more before those who came
+// later are denied the track: it may have lost what it was fed by shortly before its yes, which it notices
+// after a second, and have another way now. Last of all, because this yes may be as empty as the first, and
+// would release all others. True: there is one to be asked.
+bool MeshState::forget_stalls(uint32_t t) {
+  Track& track = tracks[t];
+  bool any = false;
+  for (uint32_t a = track.asks.first, next = kNil; a != kNil; a = next) {
+    next = asks[a].of_track.next;
+    const Ask& asked = asks[a];
+    if (asked.state != AskState::kNegative || asked.outcome != Outcome::stalled) continue;
+    const Link& l = std::as_const(links)[asked.link];
+    const bool in_time = now + l.rtt.smoothed() < track.search_deadline;
+    if (track.joined <= asked.promised_at || !l.can_ask() || !in_time) continue;
+    if (!may_repeat()) return any;
+    drop_ask(t, a);
+    any = true;
+  }
+  return any;
 }
 
 // Who ran out of the budget of somebody with less time than those who wait now is asked again. It may be the

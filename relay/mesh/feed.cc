@@ -46,7 +46,8 @@ void MeshState::accept(uint32_t t) {
 
 void MeshState::begin_feed(uint32_t t, uint32_t a) {
   Track& track = tracks[t];
-  const Ask& asked = asks[a];
+  Ask& asked = asks[a];
+  asked.promised_at = now;
   track.feed = a;
   track.feed_over = false;
   track.media = false;
@@ -202,6 +203,7 @@ void MeshState::watched_in_vain(uint32_t t) {
 void MeshState::stalled(uint32_t t) {
   const core::NodeId node = links[asks[tracks[t].feed].link].node;
   const LinkId link = asks[tracks[t].feed].link;
+  const Nanos promised_at = asks[tracks[t].feed].promised_at;
   attempt_logs[t].answered(tracks[t].id, node, Outcome::stalled, now);
   end_feed(t, Outcome::stalled);
   Track& track = tracks[t];
@@ -214,6 +216,7 @@ void MeshState::stalled(uint32_t t) {
   memory.link = link;
   memory.state = AskState::kNegative;
   memory.outcome = Outcome::stalled;
+  memory.promised_at = promised_at;
   List<&Ask::of_track>::push_back(asks, track.asks, a);
 }
 

@@ -195,6 +195,7 @@ struct MeshState {
   void advance(uint32_t t);
   bool overdue(const Ask& asked) const;
   void forget_old_answers(uint32_t t);
+  bool forget_stalls(uint32_t t);
   void blame_the_silent(uint32_t t);
   void ask_for_longer(uint32_t t);
   void eject(Link& l, const char* why);

@@ -192,6 +192,7 @@ struct Ask {
   core::NodeId moved_to{};           // kNegative, MOVED
   uint64_t moved_generation = 0;     // that is announced there; 0: the peer was told so, and does not know
   Nanos until{};                     // kWaiting: the attempt's end; kBusy: when to ask again
+  Nanos promised_at{};               // a feed's, and what is remembered of one that stalled: its yes
   Nanos alone_until{};               // hop_limit > 0: no other peer is to ask as well
   Nanos asked_until = core::kNever;  // the soonest deadline that a copy's budget was computed from
   Label label{};                     // ours

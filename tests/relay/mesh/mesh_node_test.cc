@@ -112,6 +112,40 @@ TEST_F(MeshNodeTest, AStalledPeerIsFollowedByTheNextCandidate) {
   expect_no_leak();
 }
 
+// Its media begins again just after it was given up; the one who came meanwhile had no yes of its own.
+TEST_F(MeshNodeTest, WhoJoinedAfterAYesThatWasEmptyIsNotToldThatItStalled) {
+  up(2);
+  flowing(0, 1, a_);
+  mesh_.acquire(1, 7, a_);
+  mesh_.run_for(from_ms(100));
+  mesh_.acquire(1, 8, a_);
+  EXPECT_EQ(counter(1, MeshCounter::requests_sent), 1u);
+  mesh_.run_for(from_ms(62));
+  EXPECT_EQ(counter(1, MeshCounter::stalls), 1u);
+  EXPECT_EQ(counter(1, MeshCounter::requests_sent), 2u);
+  for (int i = 0; i < 10; ++i) {
+    mesh_.send_media(0, a_);
+    mesh_.run_for(from_ms(5));
+  }
+  EXPECT_EQ(mesh_.only(1, 8).outcome, Outcome::ok);
+  EXPECT_EQ(mesh_.only(1, 7).outcome, Outcome::ok);
+  expect_no_leak();
+}
+
+TEST_F(MeshNodeTest, AYesThatIsEmptyTwiceIsStalledForAllWhoWait) {
+  up(2);
+  flowing(0, 1, a_);
+  mesh_.acquire(1, 7, a_);
+  mesh_.run_for(from_ms(100));
+  mesh_.acquire(1, 8, a_);
+  mesh_.run_for(from_ms(400));
+  EXPECT_EQ(mesh_.only(1, 7).outcome, Outcome::stalled);
+  EXPECT_EQ(mesh_.only(1, 8).outcome, Outcome::stalled);
+  EXPECT_LE(mesh_.only(1, 7).elapsed, (kRoundTrip + from_ms(150) + kMeshTick) * 2) << "and not a third time";
+  EXPECT_EQ(counter(1, MeshCounter::requests_sent), 2u);
+  expect_no_leak();
+}
+
 TEST_F(MeshNodeTest, APeerWithoutRoomIsBusyAndAskedAgainUntilItHasRoom) {
   up(2, [this] { mesh_.config(0).limits.max_requests = 1; });
   mesh_.publish(0, 1, a_);
