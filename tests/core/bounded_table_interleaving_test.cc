@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/bounded_table.h"
+#include "tests/support/table_keys.h"
 
 namespace trunkline::core {
 namespace {
@@ -33,14 +34,11 @@ struct SteppedSync {
     T value_{};
   };
 };
-struct OneHash {
-  explicit OneHash(HashKey) {}
-  uint64_t operator()(const uint8_t*) const noexcept { return 0; }
-  void burst(const uint8_t*, size_t n, uint64_t* hashes) const noexcept { std::fill_n(hashes, n, 0); }
-};
+using tests::id_of;
+
 // Every key in the same line, and versions that wrap around after two lives.
 struct Traits : TableTraits {
-  using Hash = OneHash;
+  using Hash = tests::OneHash;
   struct Bits {
     static constexpr uint32_t kLow = 1;
     static constexpr uint32_t kHigh = 1;
@@ -50,12 +48,6 @@ using Table = BoundedTable<TrackId, SteppedSync, Traits>;
 
 constexpr HashKey kKey{21, 22};
 constexpr uint32_t kNone = Table::kNone;
-
-TrackId id_of(uint64_t n) {
-  TrackId id;
-  for (size_t i = 0; i < 8; ++i) id.bytes[i] = static_cast<uint8_t>(n >> (8 * i));
-  return id;
-}
 
 const std::vector<TrackId>& look_alikes() {
   static const std::vector<TrackId> kIds{id_of(1), id_of(2), id_of(3)};

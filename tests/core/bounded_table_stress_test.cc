@@ -8,10 +8,12 @@
 
 #include "core/bounded_table.h"
 #include "core/rng.h"
+#include "tests/support/table_keys.h"
 
 namespace trunkline::core {
 namespace {
 
+using tests::id_of;
 using Table = BoundedTable<>;
 
 constexpr HashKey kKey{11, 12};
@@ -21,12 +23,6 @@ constexpr uint32_t kUpdated = kStaying;
 constexpr uint32_t kKeys = 8;
 constexpr uint32_t kChanges = 120'000;
 constexpr uint32_t kCapacity = 64;
-
-TrackId id_of(uint64_t n) {
-  TrackId id;
-  for (size_t i = 0; i < 8; ++i) id.bytes[i] = static_cast<uint8_t>(n >> (8 * i));
-  return id;
-}
 
 // Keys of one first line, so that every look-up meets entries that change hands: the hardest case for a
 // reader.

@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "core/rng.h"
+#include "tests/support/table_keys.h"
 
 namespace trunkline::core {
 namespace {
 
+using tests::id_of;
 using Table = BoundedTable<>;
 using Insert = Table::Insert;
 
@@ -21,22 +23,10 @@ using Insert = Table::Insert;
 struct PlainTraits : TableTraits {};
 using PlainTable = BoundedTable<TrackId, StdSync, PlainTraits>;
 
-// Every key has the same hash: they all agree in their lines and in every bit.
-struct OneHash {
-  explicit OneHash(HashKey) {}
-  uint64_t operator()(const uint8_t*) const noexcept { return 0; }
-  void burst(const uint8_t*, size_t n, uint64_t* hashes) const noexcept { std::fill_n(hashes, n, 0); }
-};
 struct OneHashTraits : TableTraits {
-  using Hash = OneHash;
+  using Hash = tests::OneHash;
 };
 using OneHashTable = BoundedTable<TrackId, StdSync, OneHashTraits>;
-
-TrackId id_of(uint64_t n) {
-  TrackId id;
-  for (size_t i = 0; i < 8; ++i) id.bytes[15 - i] = static_cast<uint8_t>(n >> (8 * i));
-  return id;
-}
 
 struct IdHash {
   size_t operator()(const TrackId& id) const { return id.high() * 31 + id.low(); }

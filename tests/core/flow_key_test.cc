@@ -8,17 +8,14 @@
 #include <cstring>
 #include <vector>
 
+#include "tests/support/table_keys.h"
+
 namespace trunkline::core {
 namespace {
 
 // Every flow has the same hash: only the keys tell them apart.
-struct OneHash {
-  explicit OneHash(HashKey) {}
-  uint64_t operator()(const uint8_t*) const noexcept { return 0; }
-  void burst(const uint8_t*, size_t n, uint64_t* hashes) const noexcept { std::fill_n(hashes, n, 0); }
-};
 struct OneHashTraits : TableTraits {
-  using Hash = OneHash;
+  using Hash = tests::OneHash;
 };
 
 TEST(FlowKey, IsSixteenBytesOfWhichTheRestIsZero) {

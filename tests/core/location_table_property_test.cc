@@ -11,10 +11,12 @@
 
 #include "core/location_table.h"
 #include "core/rng.h"
+#include "tests/support/table_keys.h"
 
 namespace trunkline::core {
 namespace {
 
+using tests::id_of;
 using Locations = LocationTable<>;
 using Join = Locations::Join;
 using Change = Locations::Change;
@@ -23,12 +25,6 @@ using State = Location::State;
 constexpr HashKey kKey{41, 42};
 constexpr Nanos kLife = from_ms(500);  // of a tombstone
 constexpr uint32_t kIds = 40, kTracks = 30, kNodes = 5, kSlots = 4;
-
-TrackId id_of(uint64_t n) {
-  TrackId id;
-  for (size_t i = 0; i < 8; ++i) id.bytes[15 - i] = static_cast<uint8_t>(n >> (8 * i));
-  return id;
-}
 
 // The table, and what it should hold. Entries that do not count any more may or may not have been swept:
 // which of them have cannot be told, how many can.

@@ -11,10 +11,12 @@
 
 #include "core/location_table.h"
 #include "core/rng.h"
+#include "tests/support/table_keys.h"
 
 namespace trunkline::core {
 namespace {
 
+using tests::id_of;
 using Locations = LocationTable<>;
 using State = Location::State;
 
@@ -25,11 +27,6 @@ constexpr uint32_t kRounds = 16'000;  // restarts of an owner: fewer than half o
 constexpr Nanos kNow = from_s(1);
 constexpr Nanos kOver = from_ms(1);  // before kNow
 
-TrackId id_of(uint64_t n) {
-  TrackId id;
-  for (size_t i = 0; i < 8; ++i) id.bytes[i] = static_cast<uint8_t>(n >> (8 * i));
-  return id;
-}
 // In slot s each tag t is of a node and an incarnation that tell both.
 NodeId node_of(uint32_t slot, uint32_t tag) {
   return {tag % 2 * 2 + slot + 1};

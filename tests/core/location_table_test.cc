@@ -6,9 +6,12 @@
 #include <span>
 #include <vector>
 
+#include "tests/support/table_keys.h"
+
 namespace trunkline::core {
 namespace {
 
+using tests::id_of;
 using Locations = LocationTable<>;
 using Join = Locations::Join;
 using Change = Locations::Change;
@@ -25,12 +28,6 @@ struct FewTags : LocationTraits {
   static constexpr uint32_t kTagBits = 2;
 };
 using FewTagsTable = LocationTable<StdSync, FewTags>;
-
-TrackId id_of(uint64_t n) {
-  TrackId id;
-  for (size_t i = 0; i < 8; ++i) id.bytes[15 - i] = static_cast<uint8_t>(n >> (8 * i));
-  return id;
-}
 
 // A table with two owners, A and B, in incarnation 1.
 class LocationTableOfTwo : public testing::Test {

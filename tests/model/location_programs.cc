@@ -11,20 +11,16 @@
 #include "core/location_table.h"
 #include "tests/model/programs.h"
 #include "tests/model/sync.h"
+#include "tests/support/table_keys.h"
 
 namespace trunkline::model {
 
 namespace {
 
 // Every key in the same lines; tags 0 and 1, and 2.
-struct OneHash {
-  explicit OneHash(core::HashKey) {}
-  uint64_t operator()(const uint8_t*) const noexcept { return 0; }
-  void burst(const uint8_t*, size_t n, uint64_t* hashes) const noexcept { std::fill_n(hashes, n, 0); }
-};
 struct Traits {
   struct Table : core::TableTraits {
-    using Hash = OneHash;
+    using Hash = tests::OneHash;
     static constexpr uint32_t kLeastOverflow = 2;
   };
   static constexpr uint32_t kTagBits = 2;

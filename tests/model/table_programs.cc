@@ -10,20 +10,18 @@
 #include "core/bounded_table.h"
 #include "tests/model/programs.h"
 #include "tests/model/sync.h"
+#include "tests/support/table_keys.h"
 
 namespace trunkline::model {
 
 namespace {
 
-// Every key in the same lines, and versions that wrap around soon: all lives of an era are `lives`.
-struct OneHash {
-  explicit OneHash(core::HashKey) {}
-  uint64_t operator()(const uint8_t*) const noexcept { return 0; }
-  void burst(const uint8_t*, size_t n, uint64_t* hashes) const noexcept { std::fill_n(hashes, n, 0); }
-};
+using tests::id_of;
+
+// Every key in the same lines, and versions that start again after a few lives.
 template <uint32_t kHighBits>
 struct Traits : core::TableTraits {
-  using Hash = OneHash;
+  using Hash = tests::OneHash;
   struct Bits {
     static constexpr uint32_t kLow = 1;
     static constexpr uint32_t kHigh = kHighBits;
@@ -37,15 +35,6 @@ using ShortTable = TableOf<0>;  // two
 constexpr core::HashKey kKey{21, 22};
 constexpr uint32_t kNone = core::kNoRecord;
 constexpr uint32_t kCapacity = 12;  // two lines and two in the overflow
-
-core::TrackId id_of(uint64_t high, uint64_t low) {
-  core::TrackId id;
-  for (size_t i = 0; i < 8; ++i) {
-    id.bytes[i] = static_cast<uint8_t>(high >> (8 * i));
-    id.bytes[i + 8] = static_cast<uint8_t>(low >> (8 * i));
-  }
-  return id;
-}
 
 // The second has one half of the first, the third the other: an entry that was read while it changed may look
 // like the first.

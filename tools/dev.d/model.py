@@ -26,9 +26,9 @@ MUTANTS = ROOT / "build/model-mutants"
 REASONS = pathlib.Path(__file__).resolve().parent / "model_survivors.toml"
 # Which programs come by a header: a part of their names, and the files that have them; and the class's own tests.
 USERS = {
-    "core/ring_block.h": (("ring",), ("ring", "return", "wake"), ("ring_block",)),
-    "core/spsc_ring.h": (("ring",), ("ring", "return", "wake"), ("spsc_ring", "ring_block")),
-    "core/line_ring.h": (("line ring",), ("ring", "wake"), ("line_ring", "ring_block")),
+    "core/ring_block.h": (("ring",), ("ring", "return", "wake"), ("ring_block", "ring_contract")),
+    "core/spsc_ring.h": (("ring",), ("ring", "return", "wake"), ("ring_contract", "spsc_ring", "ring_block")),
+    "core/line_ring.h": (("line ring",), ("ring", "wake"), ("ring_contract", "line_ring", "ring_block")),
     "core/packet_return.h": (("lent",), ("return",), ("packet_return",)),
     "core/table_line.h": (("table",), ("table",), ("bounded_table",)),
     "core/bounded_table.h": (("table",), ("table",), ("bounded_table",)),
