@@ -28,6 +28,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -42,18 +43,25 @@
 
 namespace trunkline::core {
 
-template <class T, class Sync = StdSync>
-class alignas(kCacheLine) LineRing {
+// An item, and the number that says that it is there.
+template <class T, class Sync>
+struct alignas(kCacheLine) LineSlot {
   static constexpr bool kChecked = !std::is_same_v<Sync, StdSync>;  // items of a checker are larger
   static_assert(kChecked || std::is_trivially_copyable_v<T>);
   static_assert(std::is_nothrow_copy_assignable_v<T> && std::is_nothrow_default_constructible_v<T>);
 
-  struct alignas(kCacheLine) Slot {
-    typename Sync::template Atomic<uint64_t> sequence{0};
-    T item{};
-  };
-  static_assert(kChecked || sizeof(Slot) == kCacheLine, "an item of at most 56 bytes");
-  using Blocks = RingBlocks<Slot, Sync, RingKind::kLines>;
+  typename Sync::template Atomic<uint64_t> sequence{0};
+  T item{};
+};
+static_assert(sizeof(LineSlot<std::array<uint64_t, 7>, StdSync>) == kCacheLine);
+
+template <class T, class Sync = StdSync>
+class LineRing : public RingHandle<LineSlot<T, Sync>, Sync, RingKind::kLines> {
+  using Slot = LineSlot<T, Sync>;
+  static_assert(Slot::kChecked || sizeof(Slot) == kCacheLine, "an item of at most 56 bytes");
+  using Handle = RingHandle<Slot, Sync, RingKind::kLines>;
+  using Handle::block_, Handle::mask_, Handle::slots, Handle::clamp, Handle::until_end, Handle::free_at;
+  using typename Handle::Blocks;
 
  public:
   // Items that lie one to a line.
@@ -80,7 +88,6 @@ class alignas(kCacheLine) LineRing {
   // The ring that somebody formatted in this memory, here or in another process, with all that is in it. An
   // error when there is none, or one of another kind.
   static Result<LineRing> attach(std::span<std::byte> memory) { return over(Blocks::open(memory)); }
-  static constexpr size_t bytes_for(uint32_t capacity) noexcept { return Blocks::bytes_for(capacity); }
   LineRing(LineRing&&) noexcept = default;  // before threads meet in it
   LineRing& operator=(LineRing&&) = delete;
 
@@ -121,15 +128,9 @@ class alignas(kCacheLine) LineRing {
   // Hands the first `n` claimed slots to the consumer. Contract: n is at most the size of the last claim.
   void commit(uint32_t n) noexcept {
     const uint64_t tail = block_->tail.load_relaxed();  // own counter: only we write it
-    TL_CHECK(tail + n - block_->head_seen <= capacity());
+    TL_CHECK(tail + n - block_->head_seen <= Handle::capacity());
     for (uint32_t i = 0; i < n; ++i) publish(tail + i);
     count(tail + n);
-  }
-
-  // For the producer an exact lower bound: that many pushes will succeed, more if the consumer moves on.
-  // Relaxed is enough: no slot is touched on the strength of it (a push looks for itself, at A2).
-  uint32_t free_approx() const noexcept {
-    return capacity() - static_cast<uint32_t>(block_->tail.load_relaxed() - block_->head.load_relaxed());
   }
 
   // ---- consumer ----
@@ -174,37 +175,24 @@ class alignas(kCacheLine) LineRing {
   uint32_t size_approx() const noexcept {
     const uint64_t head = block_->head.load_relaxed();  // a count, no slot is touched on the strength of it
     const uint64_t tail = block_->tail.load_acquire();  // A3
-    return tail < head ? 0 : static_cast<uint32_t>(std::min<uint64_t>(tail - head, capacity()));
+    return tail < head ? 0 : static_cast<uint32_t>(std::min<uint64_t>(tail - head, Handle::capacity()));
   }
-  uint32_t capacity() const noexcept { return mask_ + 1; }
 
  private:
-  explicit LineRing(typename Blocks::Pointer block) noexcept
-      : block_(std::move(block)), mask_(block_->header.capacity - 1) {}
+  explicit LineRing(typename Blocks::Pointer block) noexcept : Handle(std::move(block)) {}
   static Result<LineRing> over(Result<typename Blocks::Pointer> block) {
     static_assert(std::is_trivially_copyable_v<T>, "other processes know nothing of constructors");
     if (!block) return block.error();
     return LineRing(std::move(block).value());
   }
 
-  static uint32_t clamp(size_t n) noexcept { return static_cast<uint32_t>(std::min<size_t>(n, UINT32_MAX)); }
-  Slot& slot(uint64_t position) const noexcept { return Blocks::slots(block_.get())[position & mask_]; }
-  uint32_t until_end(uint64_t at) const noexcept { return capacity() - static_cast<uint32_t>(at & mask_); }
+  Slot& slot(uint64_t position) const noexcept { return slots()[position & mask_]; }
 
   // Producer: the item of that position is whole.
   void publish(uint64_t position) noexcept { slot(position).sequence.store_release(position + 1); }  // R1
   // Producer: all items before that position are published. Only size_approx() looks.
   void count(uint64_t tail) noexcept { block_->tail.store_release(tail); }  // R3
 
-  // Producer: free slots, looking at the consumer's counter only if the copy shows fewer than `wanted`.
-  uint32_t free_at(uint64_t tail, uint32_t wanted) noexcept {
-    uint32_t free = capacity() - static_cast<uint32_t>(tail - block_->head_seen);
-    if (free < wanted) {
-      block_->head_seen = block_->head.load_acquire();  // A2
-      free = capacity() - static_cast<uint32_t>(tail - block_->head_seen);
-    }
-    return free;
-  }
   // Consumer: how many of the `wanted` oldest items are there. None beyond capacity: that slot's sequence is
   // one of this lap.
   uint32_t used_at(uint64_t head, uint32_t wanted) noexcept {
@@ -213,10 +201,6 @@ class alignas(kCacheLine) LineRing {
     block_->tail_seen = head + used;
     return std::min(used, wanted);
   }
-
-  // Read by both, written by none after construction.
-  typename Blocks::Pointer block_;
-  uint32_t mask_;
 };
 
 static_assert(sizeof(LineRing<uint64_t>) == kCacheLine, "both sides read it, whatever lies beside it");

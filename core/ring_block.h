@@ -162,4 +162,45 @@ class RingBlocks {
   }
 };
 
+// What a ring of either kind is made of: where this process has the block, and the producer's side of free
+// slots. Edge A2 is that of the ring: the consumer's reads of a slot happen before the producer writes it
+// again.
+template <class Slot, class Sync, RingKind kKind>
+class alignas(kCacheLine) RingHandle {
+ public:
+  // How much memory a ring takes that is made in the caller's.
+  static constexpr size_t bytes_for(uint32_t capacity) noexcept { return Blocks::bytes_for(capacity); }
+  uint32_t capacity() const noexcept { return mask_ + 1; }
+
+  // For the producer an exact lower bound: that many pushes will succeed, more if the consumer moves on.
+  // Relaxed is enough: no slot is touched on the strength of it (a push looks for itself, at A2).
+  uint32_t free_approx() const noexcept {
+    return capacity() - static_cast<uint32_t>(block_->tail.load_relaxed() - block_->head.load_relaxed());
+  }
+
+ protected:
+  using Blocks = RingBlocks<Slot, Sync, kKind>;
+
+  explicit RingHandle(typename Blocks::Pointer block) noexcept
+      : block_(std::move(block)), mask_(block_->header.capacity - 1) {}
+
+  static uint32_t clamp(size_t n) noexcept { return static_cast<uint32_t>(std::min<size_t>(n, UINT32_MAX)); }
+  Slot* slots() const noexcept { return Blocks::slots(block_.get()); }
+  uint32_t until_end(uint64_t at) const noexcept { return capacity() - static_cast<uint32_t>(at & mask_); }
+
+  // Producer: free slots, looking at the consumer's counter only if the copy shows fewer than `wanted`.
+  uint32_t free_at(uint64_t tail, uint32_t wanted) noexcept {
+    uint32_t free = capacity() - static_cast<uint32_t>(tail - block_->head_seen);
+    if (free < wanted) {
+      block_->head_seen = block_->head.load_acquire();  // A2
+      free = capacity() - static_cast<uint32_t>(tail - block_->head_seen);
+    }
+    return free;
+  }
+
+  // Read by both, written by none after construction.
+  typename Blocks::Pointer block_;
+  uint32_t mask_;
+};
+
 }  // namespace trunkline::core

@@ -40,9 +40,11 @@
 namespace trunkline::core {
 
 template <class T, class Sync = StdSync>
-class alignas(kCacheLine) SpscRing {
+class SpscRing : public RingHandle<T, Sync, RingKind::kItems> {
   static_assert(std::is_nothrow_copy_assignable_v<T> && std::is_nothrow_default_constructible_v<T>);
-  using Blocks = RingBlocks<T, Sync, RingKind::kItems>;
+  using Handle = RingHandle<T, Sync, RingKind::kItems>;
+  using Handle::block_, Handle::mask_, Handle::slots, Handle::clamp, Handle::until_end, Handle::free_at;
+  using typename Handle::Blocks;
 
  public:
   // A ring in memory of its own. Contract: `capacity` is a power of two. All of it is usable.
@@ -55,7 +57,6 @@ class alignas(kCacheLine) SpscRing {
   // The ring that somebody formatted in this memory, here or in another process, with all that is in it. An
   // error when there is none, or one of another kind.
   static Result<SpscRing> attach(std::span<std::byte> memory) { return over(Blocks::open(memory)); }
-  static constexpr size_t bytes_for(uint32_t capacity) noexcept { return Blocks::bytes_for(capacity); }
   SpscRing(SpscRing&&) noexcept = default;  // before threads meet in it
   SpscRing& operator=(SpscRing&&) = delete;
 
@@ -99,14 +100,8 @@ class alignas(kCacheLine) SpscRing {
   // Hands the first `n` claimed slots to the consumer. Contract: n is at most the size of the last claim.
   void commit(uint32_t n) noexcept {
     const uint64_t tail = block_->tail.load_relaxed();  // own counter: only we write it
-    TL_CHECK(tail + n - block_->head_seen <= capacity());
+    TL_CHECK(tail + n - block_->head_seen <= Handle::capacity());
     block_->tail.store_release(tail + n);  // R1
-  }
-
-  // For the producer an exact lower bound: that many pushes will succeed, more if the consumer moves on.
-  // Relaxed is enough: no slot is touched on the strength of it (a push looks for itself, at A2).
-  uint32_t free_approx() const noexcept {
-    return capacity() - static_cast<uint32_t>(block_->tail.load_relaxed() - block_->head.load_relaxed());
   }
 
   // ---- consumer ----
@@ -156,9 +151,8 @@ class alignas(kCacheLine) SpscRing {
   uint32_t size_approx() const noexcept {
     const uint64_t head = block_->head.load_acquire();  // pairs with R2, only to order the next load
     const uint64_t tail = block_->tail.load_relaxed();  // a count, no slot is read on the strength of it
-    return static_cast<uint32_t>(std::min<uint64_t>(tail - head, capacity()));
+    return static_cast<uint32_t>(std::min<uint64_t>(tail - head, Handle::capacity()));
   }
-  uint32_t capacity() const noexcept { return mask_ + 1; }
   // Somebody will look into it soon.
   void prefetch() const noexcept {
     prefetch_line(&block_->tail);
@@ -166,27 +160,13 @@ class alignas(kCacheLine) SpscRing {
   }
 
  private:
-  explicit SpscRing(typename Blocks::Pointer block) noexcept
-      : block_(std::move(block)), mask_(block_->header.capacity - 1) {}
+  explicit SpscRing(typename Blocks::Pointer block) noexcept : Handle(std::move(block)) {}
   static Result<SpscRing> over(Result<typename Blocks::Pointer> block) {
     static_assert(std::is_trivially_copyable_v<T>, "other processes know nothing of constructors");
     if (!block) return block.error();
     return SpscRing(std::move(block).value());
   }
 
-  T* slots() const noexcept { return Blocks::slots(block_.get()); }
-  static uint32_t clamp(size_t n) noexcept { return static_cast<uint32_t>(std::min<size_t>(n, UINT32_MAX)); }
-  uint32_t until_end(uint64_t at) const noexcept { return capacity() - static_cast<uint32_t>(at & mask_); }
-
-  // Producer: free slots, looking at the consumer's counter only if the copy shows fewer than `wanted`.
-  uint32_t free_at(uint64_t tail, uint32_t wanted) noexcept {
-    uint32_t free = capacity() - static_cast<uint32_t>(tail - block_->head_seen);
-    if (free < wanted) {
-      block_->head_seen = block_->head.load_acquire();  // A2
-      free = capacity() - static_cast<uint32_t>(tail - block_->head_seen);
-    }
-    return free;
-  }
   // Consumer: items present, looking at the producer's counter only if the copy shows fewer than `wanted`.
   uint32_t used_at(uint64_t head, uint32_t wanted) noexcept {
     uint32_t used = static_cast<uint32_t>(block_->tail_seen - head);
@@ -226,10 +206,6 @@ class alignas(kCacheLine) SpscRing {
       }
     }
   }
-
-  // Read by both, written by none after construction.
-  typename Blocks::Pointer block_;
-  uint32_t mask_;
 };
 
 static_assert(sizeof(SpscRing<uint64_t>) == kCacheLine, "both sides read it, whatever lies beside it");
