@@ -1,6 +1,7 @@
 """Plots with two logarithmic axes, as SVG. They need nothing but Python, so that the same data give the same file."""
 import dataclasses
 import math
+import sys
 
 WIDTH, HEIGHT, TOP = 330, 240, 40
 STYLE = ("text{font:12px sans-serif;fill:#333}.title{font-weight:bold}.frame{fill:none;stroke:#999}.grid{stroke:#ddd}"
@@ -56,3 +57,14 @@ def page(panels, footer, width, height):
             f'<style>{STYLE}</style><rect width="{width}" height="{height}" fill="#fff"/>'
             f'<text x="60" y="{height - 8}">{footer}</text>')
     return "\n".join([head, *panels, "</svg>"]) + "\n"
+
+
+def command(usage, run, draw):
+    """The command line of a curve, whose program is measured by run(program) before draw(), or draw() alone."""
+    words = sys.argv[1:]
+    if words[:1] == ["run"] and len(words) == 2:
+        run(words[1])
+    elif words != ["draw"]:
+        print(usage)
+        sys.exit(2)
+    draw()

@@ -54,15 +54,5 @@ def draw():
     (FIGURES / "core.svg").write_text(loglog.page(parts, footer, 1230, 390), encoding="utf-8")
 
 
-def main(arguments):
-    if arguments[:1] == ["run"] and len(arguments) == 2:
-        run(arguments[1])
-    elif arguments != ["draw"]:
-        print(__doc__)
-        return 2
-    draw()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    loglog.command(__doc__, run, draw)

@@ -57,15 +57,5 @@ def draw():
     (FIGURES / "scale.svg").write_text(loglog.page(panels, footer, 830, 320), encoding="utf-8")
 
 
-def main(arguments):
-    if arguments[:1] == ["run"] and len(arguments) == 2:
-        run(arguments[1])
-    elif arguments != ["draw"]:
-        print(__doc__)
-        return 2
-    draw()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    loglog.command(__doc__, run, draw)
