@@ -31,13 +31,9 @@ bool start_dpdk() {
   return rte_eal_init(sizeof ordinary / sizeof *ordinary, const_cast<char**>(ordinary)) >= 0;
 }
 
+// Rings need no more than their headers.
 bool needs_dpdk(const trunkline::bench::CoreOptions& options) {
-  for (const char* name : {"table.hit.10k.rte", "table.hit.1m.rte", "table.hit.10m.rte", "table.churn",
-                           "timer.rearm.1m", "timer.arm_cancel.1m", "pool.burst32", "pool.limit32",
-                           "pool.burst32.packets", "pool.return32", "pool.return32.packets"}) {
-    if (options.wants(name)) return true;
-  }
-  return false;
+  return options.wants_of("table.") || options.wants_of("timer.") || options.wants_of("pool.");
 }
 #endif
 

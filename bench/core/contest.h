@@ -23,6 +23,14 @@ struct CoreOptions {
     }
     return false;
   }
+  // Whether any figure may be wanted whose name begins so: what it needs is made once for all of them.
+  bool wants_of(const std::string& group) const {
+    if (wants(group)) return true;
+    for (const std::string& prefix : only) {
+      if (prefix.rfind(group, 0) == 0) return true;
+    }
+    return false;
+  }
   uint64_t scaled(double n) const { return static_cast<uint64_t>(n * scale) + 1; }
 };
 

@@ -249,8 +249,7 @@ class Lines {
 
 void hits(const CoreOptions& options, const char* size, uint32_t n) {
   const std::string prefix = std::string("table.hit.") + size + ".";
-  if (!options.wants(prefix + "rte") && !options.wants(prefix + "absl") && !options.wants(prefix + "boost"))
-    return;
+  if (!options.wants_of(prefix)) return;
   const Keys keys(n);
   const uint64_t lookups = options.scaled(4e6);
   const OurTable ours(keys);
@@ -308,7 +307,7 @@ double burst_ns(const Table& table, const Keys& keys, uint64_t bursts, double pe
 }
 
 void churn(const CoreOptions& options) {
-  if (!options.wants("table.churn")) return;
+  if (!options.wants_of("table.churn")) return;
   const Keys keys(1'000'000);
   const uint64_t bursts = options.scaled(3e5);
   // The machine's own interruptions reach p99.99; what a writer does to readers shows before that.
