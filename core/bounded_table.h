@@ -20,10 +20,9 @@
 //     read (I2): the key had that record then. The record of another key is never returned, whatever is
 //     erased and re-used meanwhile;
 //   - if it was not, that entry counts as a miss, with no retry. A miss of all entries means the key was
-//   absent
-//     at some instant of the look-up. For if it had been present throughout, it would have been in one entry
-//     throughout (I1, no relocation), the bits on its way there would have been set throughout (I3), this
-//     look-up passed that entry, and would have found it in the same life;
+//     absent at some instant of the look-up. For if it had been present throughout, it would have been in one
+//     entry throughout (I1, no relocation), the bits on its way there would have been set throughout (I3),
+//     this look-up passed that entry, and would have found it in the same life;
 //   - so while a key is erased and inserted again, a reader finds the old record, or nothing, or the new one;
 //     nothing is legitimate because between the two calls the key was absent. To change a record without such
 //     a gap, insert() the key again: the record is replaced in one store, readers see the old or the new.

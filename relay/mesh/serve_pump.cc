@@ -36,7 +36,8 @@ bool MeshState::pump_serve(Link& l, uint32_t s) {
       ended.reason = serve.outcome;
       ended.generation = serve.generation;
       if (!append(l, ended)) return false;  // the output is gone already
-      remember_ended(l, serve.id);          // it may have waited for a new session
+      // Once more: it may have waited for a new session, which has forgotten it.
+      remember_ended(l, serve.id);
       forget_serve(s);
       return true;
     }
