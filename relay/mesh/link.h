@@ -133,7 +133,14 @@ struct alignas(core::kCacheLine) Link {
   bool untold = false;          // the end of a track was forgotten before the peer was told
   bool snapshot_due = false;    // SnapshotEnd is to be sent
   uint8_t busy_count = 0;
-  std::array<uint64_t, 16> ended{};  // requests of this session that are over
+  // Requests of this session that are over. With their tracks: a peer that came back from a snapshot gives
+  // the ids of its former life again.
+  struct EndedRequest {
+    uint64_t id = 0;
+    core::TrackId track{};
+    bool operator==(const EndedRequest&) const = default;
+  };
+  std::array<EndedRequest, 16> ended{};
   uint8_t ended_next = 0;
   uint32_t news_from = kNil;  // asks from here on are to be looked at again: the link's state changed
   uint32_t news_location = kNil, news_hint = kNil;

@@ -270,8 +270,8 @@ struct MeshState {
   bool may_be_nearer(uint32_t t, const Link& l, const Acquire& m) const;
   void on_acquire_request(Link& l, const Acquire& m);
   void on_release_request(Link& l, const Release& m);
-  static bool has_ended(const Link& l, uint64_t request_id);
-  static void remember_ended(Link& l, uint64_t request_id);
+  static bool has_ended(const Link& l, const Link::EndedRequest& request);
+  static void remember_ended(Link& l, const Serve& serve);
   void repeat_serve(Link& l, uint32_t s, const Acquire& m);
   void answer_request(Link& l, const Acquire& m, uint32_t t);
   Denial denial(uint32_t t, const Link& l, const Acquire& m) const;

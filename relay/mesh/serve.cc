@@ -28,7 +28,7 @@ void MeshState::on_acquire_request(Link& l, const Acquire& m) {
   // A repetition that was under way when what it had been given ended. What is here by now, and what would be
   // found by asking further, is another publication, and its packets would be there before the word of it.
   // Whoever asked hears of the end, and asks anew.
-  if (has_ended(l, m.request_id)) {
+  if (has_ended(l, {m.request_id, m.track})) {
     const uint64_t here = t == kNil ? 0 : generation_here(t);
     return answer_negative(l, m, {here != 0 ? Outcome::stale_epoch : Outcome::gone, here, {}, false});
   }
@@ -36,12 +36,13 @@ void MeshState::on_acquire_request(Link& l, const Acquire& m) {
 }
 
 // In this session: the peer has been told, or will be as soon as the stream takes it.
-bool MeshState::has_ended(const Link& l, uint64_t request_id) {
-  return std::find(l.ended.begin(), l.ended.end(), request_id) != l.ended.end();
+bool MeshState::has_ended(const Link& l, const Link::EndedRequest& request) {
+  return std::find(l.ended.begin(), l.ended.end(), request) != l.ended.end();
 }
 
-void MeshState::remember_ended(Link& l, uint64_t request_id) {
-  if (!has_ended(l, request_id)) l.ended[l.ended_next++ % l.ended.size()] = request_id;
+void MeshState::remember_ended(Link& l, const Serve& serve) {
+  const Link::EndedRequest request{serve.id, serve.track_id};
+  if (!has_ended(l, request)) l.ended[l.ended_next++ % l.ended.size()] = request;
 }
 
 // Of what could be served now; 0: nothing.
@@ -390,7 +391,7 @@ void MeshState::set_serve(uint32_t s, ServeState state) {
     if (state == ServeState::kWaiting) ++track.waiting_serves;
   }
   if (state != ServeState::kWaiting) wheel.cancel(serve_timer(s));
-  if (state == ServeState::kEnded) remember_ended(l, serve.id);
+  if (state == ServeState::kEnded) remember_ended(l, serve);
   serve.state = state;
   if (state != ServeState::kAdd && state != ServeState::kWaiting) {
     List<&Serve::of_link>::remove(serves, l.serves, s);

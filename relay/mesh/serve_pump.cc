@@ -37,7 +37,7 @@ bool MeshState::pump_serve(Link& l, uint32_t s) {
       ended.generation = serve.generation;
       if (!append(l, ended)) return false;  // the output is gone already
       // Once more: it may have waited for a new session, which has forgotten it.
-      remember_ended(l, serve.id);
+      remember_ended(l, serve);
       forget_serve(s);
       return true;
     }
