@@ -247,8 +247,8 @@ void MeshAuditor::judge_limits(NodeIndex index, Nanos now) {
 }
 
 // Whether each link over which the feed came has been well since then, and each node on the way has had it
-// from the same peer. What a node upstream has lost those behind it learn from it, and need not wait for it
-// to find something else; perhaps they find it for both.
+// throughout, from the same peer. What a node upstream has lost those behind it learn from it, and need not
+// wait for it to find something else; perhaps they find it for both.
 bool MeshAuditor::way_is_well(NodeIndex node, const Relations::Feed& feed, Nanos since) const {
   const Relations::Feed* at = &feed;
   for (size_t hop = 0; hop < nodes_.size(); ++hop) {
@@ -298,8 +298,9 @@ void MeshAuditor::judge_switches(Nanos since, Nanos now) {
       const auto& feeds = relations_[i].feeds;
       const auto is = std::find_if(feeds.begin(), feeds.end(),
                                    [&](const Relations::Feed& f) { return f.track == was.track; });
-      if (is == feeds.end() || is->from == was.from || is->generation > was.generation) continue;
+      if (is != feeds.end() && (is->from == was.from || is->generation > was.generation)) continue;
       switches_.push_back({i, was.track, now});
+      if (is == feeds.end()) continue;
       // No packet goes on from there: it may be shortened for whoever needs it, or comes no more.
       if (was.path.size() >= relay::kPublishedTtl) continue;
       const auto from = static_cast<NodeIndex>(was.from.value - 1);

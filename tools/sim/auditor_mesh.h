@@ -149,7 +149,7 @@ class MeshAuditor final : public Evidence {
     core::TrackId track;
     Nanos when;
   };
-  std::vector<Switch> switches_;  // feeds that changed hands, of the last second
+  std::vector<Switch> switches_;  // feeds that ended or changed hands, of the last second
   LinkAuditor links_;
   Nanos circle_since_ = core::kNever;
   Nanos next_look_{};  // kNever: the mesh is too large
