@@ -378,7 +378,8 @@ class LocationTable {
   // An entry for a new id; kNone: there is no room.
   uint32_t place(const TrackId& id) noexcept {
     const uint32_t at = free_ != kNone ? free_ : fresh_;
-    if (at == capacity() || places_.insert(id, at) == Table::Insert::kFull) return kNone;
+    // places_ has room for as many as there are entries: `at` is one of them when there is room for its id.
+    if (places_.insert(id, at) == Table::Insert::kFull) return kNone;
     if (at == fresh_) {
       ++fresh_;
     } else {
