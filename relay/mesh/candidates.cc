@@ -41,13 +41,14 @@ void MeshState::advance(uint32_t t) {
   ask_everyone(t);
   if (track.phase != Phase::kSearching || ask_relay(t)) return;
   // Wait as long as somebody may still say yes. One whose link went down after it was asked may come back. A
-  // yes that is held back waits for first answers only, not for those who were busy.
+  // yes that is held back waits for first answers only, not for those who were busy and are asked again.
   bool waiting = false, in_time = false;
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
+    const Ask& asked = asks[a];
     // Whom we refuse, or who refuses us, does not answer.
-    if (std::as_const(links)[asks[a].link].incompatible) continue;
-    waiting = waiting || asks[a].open();
-    in_time = in_time || (asks[a].state == AskState::kWaiting && !overdue(asks[a]));
+    if (std::as_const(links)[asked.link].incompatible) continue;
+    waiting = waiting || asked.open();
+    in_time = in_time || (asked.state == AskState::kWaiting && !asked.was_busy && !overdue(asked));
   }
   if (in_time || take_reserve(t) || waiting || track.phase != Phase::kSearching) return;
   if (forget_stalls(t)) return mark(t);  // visited again, it asks them

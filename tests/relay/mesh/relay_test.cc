@@ -398,6 +398,34 @@ TEST_F(RelayTest, APeerThatSaysYesAndSendsNothingIsEjectedAndComesBackByAProbe) 
   expect_no_leak();
 }
 
+// One of two that are busy is always being asked again: only what they said first counts.
+TEST_F(RelayTest, TheYesOfAnEjectedPeerDoesNotWaitForPeersThatAreBusy) {
+  up(5, [this] {
+    for (const uint32_t busy : {1u, 2u}) {
+      mesh_.config(busy).limits.max_requests = 1;
+      mesh_.both_ways(3, busy, {from_ms(5 + 35 * busy)});
+    }
+  });
+  for (const uint32_t busy : {1u, 2u}) {
+    mesh_.publish(busy, 1, test_track(10 + busy));
+    mesh_.run_for(kRoundTrip);
+    mesh_.acquire(4, 1 + busy, test_track(10 + busy));
+    mesh_.run_for(kRoundTrip * 3);
+  }
+  flowing(0, 1, a_);
+  for (uint64_t handle = 10; !mesh_.link(3, 0).ejected; ++handle) {
+    ASSERT_LT(handle, 14u);
+    mesh_.acquire(3, handle, a_, from_ms(400));
+    mesh_.run_for(from_ms(450));
+    EXPECT_EQ(mesh_.only(3, handle).outcome, Outcome::stalled);
+  }
+  mesh_.acquire(3, 20, a_);
+  stream(0, from_ms(500));
+  EXPECT_EQ(mesh_.only(3, 20).outcome, Outcome::ok);
+  EXPECT_LT(mesh_.only(3, 20).elapsed, from_ms(175)) << "the longer of their round trips is 150 ms";
+  expect_no_leak();
+}
+
 TEST_F(RelayTest, NoMoreThanAThirdOfThePeersIsEjected) {
   up(3);  // two peers: a third of two is none
   flowing(0, 1, a_);
