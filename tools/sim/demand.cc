@@ -144,8 +144,12 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
   Demand d{Expect::kNotHere, 0, fleet_.largest_round_trip(node) + company + kNoSlack + lies(node, track)};
   const uint64_t dead = of_the_dead(node, track);
   d.also = of_peers(node) | of_hints(node, track) | dead;
-  if ((dead & any_of({Outcome::stalled})) != 0) d.within = {};  // a feed of theirs that stands is tried first
-  if (lost_unnoticed(track)) d.within = {};                     // and whoever is believed to have it
+  // A feed of theirs that stands is tried first: whoever is asked then may be asked too late.
+  if ((dead & any_of({Outcome::stalled})) != 0) {
+    d.also |= any_of({Outcome::no_reply});
+    d.within = {};
+  }
+  if (lost_unnoticed(track)) d.within = {};  // and whoever is believed to have it
   const auto& peers = options_.links.peers(node);
   if (std::any_of(peers.begin(), peers.end(), [this](NodeIndex peer) { return options_.is_small(peer); }))
     d.within = {};
