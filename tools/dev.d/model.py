@@ -8,12 +8,15 @@ tests/model must find something, or else the class's own tests. What is found by
 import argparse
 import concurrent.futures
 import dataclasses
+import hashlib
+import json
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 
 import meson_tree
@@ -154,6 +157,29 @@ def unit_test(name, home, compiler):
     return f"{name}: {failed[0] if failed else sanitizer.group(1) if sanitizer else 'a contract breaks'}"
 
 
+class Memory:
+    """What was judged before, of the same sources by the same compiler: half an hour's work may be interrupted. A line each."""
+
+    def __init__(self, compiler):
+        digest = hashlib.sha256(run([*compiler, "--version"]).stdout.encode())
+        for room in ("core", "tests/core", "tests/model", "tests/support", "tools/dev.d"):
+            for path in sorted((ROOT / room).rglob("*.[hcp]*")):
+                digest.update(path.read_bytes())
+        self.file = MUTANTS / f"verdicts-{digest.hexdigest()[:16]}.jsonl"
+        lines = self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else []
+        self.verdicts = {tuple(key): verdict for key, *verdict in map(json.loads, lines)}
+        self.lock = threading.Lock()
+
+    def recall(self, edit, judge_it):
+        key = (edit.path, edit.start, edit.end, edit.text)
+        if key in self.verdicts:
+            return Verdict(edit, *self.verdicts[key])
+        verdict = judge_it()
+        with self.lock, open(self.file, "a", encoding="utf-8") as sink:
+            sink.write(json.dumps([key, verdict.said, verdict.stillborn]) + "\n")
+        return verdict
+
+
 def known_reasons():
     return tomllib.loads(REASONS.read_text(encoding="utf-8")).get("survivor", [])
 
@@ -182,10 +208,11 @@ def main():
     programs_compiler = precompiled("relay/pch/standard.h", FLAGS, compiler)
     test_compiler = precompiled("tests/pch/tests.h", TEST_FLAGS, compiler)
     planted = [edit for edit in edits() if options.only in edit.path or options.only in edit.before][::options.checks or 1]
-    known = known_reasons()
+    memory, known = Memory(compiler), known_reasons()
     judged = []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for verdict in pool.map(lambda numbered: judge(numbered[1], numbered[0], built, programs_compiler, test_compiler),
+        tools = (built, programs_compiler, test_compiler)
+        for verdict in pool.map(lambda numbered: memory.recall(numbered[1], lambda: judge(numbered[1], numbered[0], *tools)),
                                 enumerate(planted)):
             if verdict.stillborn:
                 continue
