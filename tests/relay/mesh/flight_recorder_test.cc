@@ -67,6 +67,7 @@ TEST_F(AttemptLogTest, ARequestRepeatedForWantOfAnAnswerIsAsOldAsTheFirst) {
   log_.asked(track(1), {2}, 0, core::from_ms(70));
   EXPECT_EQ(log_.of(track(1))[0].asked, core::from_ms(10));
   EXPECT_EQ(log_.of(track(1))[0].repeats, 2u);
+  EXPECT_EQ(log_.peers_without(), 0u);
   log_.answered(track(1), {2}, Outcome::ok, core::from_ms(80));
   EXPECT_EQ(log_.of(track(1))[0].answered_after, core::from_ms(70));
 }

@@ -63,6 +63,13 @@ class MeshNodeTest : public testing::Test {
     mesh_.run_for(kRoundTrip * 2);
   }
 
+  // Media of track a_ each 10 ms from node `i` meanwhile.
+  void stream(uint32_t i, Nanos span) {
+    for (const Nanos end = mesh_.now() + span; mesh_.now() < end; mesh_.run_for(core::from_ms(10))) {
+      mesh_.send_media(i, a_);
+    }
+  }
+
   const core::TrackId a_ = test_track(1), b_ = test_track(2);
   MeshHarness mesh_;
 };

@@ -18,12 +18,6 @@ class RelayEndedTest : public MeshNodeTest {
     mesh_.start_all();
     mesh_.run_for(from_ms(500));
   }
-  // Media each 10 ms from the last node meanwhile.
-  void stream(Nanos span) {
-    for (const Nanos end = mesh_.now() + span; mesh_.now() < end; mesh_.run_for(from_ms(10))) {
-      mesh_.send_media(2, a_);
-    }
-  }
   // Media and heartbeats arrive all the same.
   void lose_control(uint32_t from, uint32_t to, bool lose) {
     MeshHarness::Node& node = mesh_.node(from);
@@ -44,10 +38,10 @@ TEST_F(RelayEndedTest, ARepetitionOfARequestThatHasEndedIsNotServedWithWhatIsPub
   lose_control(1, 0, true);
   lose_control(0, 1, true);
   const uint64_t sent = counter(0, MeshCounter::requests_sent);
-  for (int i = 0; i < 20 && counter(0, MeshCounter::requests_sent) == sent; ++i) stream(from_ms(10));
+  for (int i = 0; i < 20 && counter(0, MeshCounter::requests_sent) == sent; ++i) stream(2, from_ms(10));
   ASSERT_EQ(counter(0, MeshCounter::requests_sent), sent + 1) << "the repetition";
   lose_control(1, 0, false);
-  for (int i = 0; i < 40 && mesh_.outcomes(0, 7).empty(); ++i) stream(from_ms(10));
+  for (int i = 0; i < 40 && mesh_.outcomes(0, 7).empty(); ++i) stream(2, from_ms(10));
   ASSERT_EQ(mesh_.only(0, 7).outcome, Outcome::ok);
   ASSERT_EQ(mesh_.only(0, 7).generation, 1u);
 
@@ -59,15 +53,15 @@ TEST_F(RelayEndedTest, ARepetitionOfARequestThatHasEndedIsNotServedWithWhatIsPub
   const uint64_t packets = mesh_.node(0).packets[7];
   ASSERT_GT(packets, 0u);
   lose_control(0, 1, false);
-  stream(from_ms(400));
+  stream(2, from_ms(400));
   ASSERT_EQ(counter(1, MeshCounter::requests_received), received + 1);
   EXPECT_EQ(mesh_.link_outputs(1), 0u);
   EXPECT_EQ(mesh_.node(0).packets[7], packets) << "its host was told of generation 1";
   lose_control(1, 0, false);
-  stream(from_ms(500));
+  stream(2, from_ms(500));
   EXPECT_EQ(mesh_.only(0, 7, HostEventKind::kEnded).outcome, Outcome::gone);
   mesh_.acquire(0, 8, a_);
-  stream(from_ms(200));
+  stream(2, from_ms(200));
   EXPECT_EQ(mesh_.only(0, 8).outcome, Outcome::ok);
   EXPECT_EQ(mesh_.only(0, 8).generation, 2u);
   EXPECT_GT(mesh_.node(0).packets[8], 5u);
