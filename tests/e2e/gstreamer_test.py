@@ -124,13 +124,16 @@ def compare(name, sent_records, received_records):
     return sent, received
 
 
-def everything_arrived(name, sent_records, received_records):
-    def arrived():
-        return len(media.media_packets(received_records)) >= len(media.media_packets(sent_records))
+def wait_for_packets(condition):
+    """They may be on their way yet. If they never come, what is checked next says it better."""
     try:
-        wait_until("", 2, arrived)
+        wait_until("", 2, condition)
     except Failed:
-        pass  # compare() and the next line say it better
+        pass
+
+
+def everything_arrived(name, sent_records, received_records):
+    wait_for_packets(lambda: len(media.media_packets(received_records)) >= len(media.media_packets(sent_records)))
     sent, received = compare(name, sent_records, received_records)
     check(len(received) == len(sent), f"{name}: {len(sent) - len(received)} of {len(sent)} packets did not arrive")
     return len(sent)
@@ -138,11 +141,15 @@ def everything_arrived(name, sent_records, received_records):
 
 def complete_from_its_first(name, stage):
     """A late joiner misses what was before it, and nothing after. Returns how many packets it got."""
-    sent, received = compare(name, stage.video_in.from_program, stage.late_out.from_node)
-    order = list(sent)
-    first = next(i for i, key in enumerate(order) if key in received)
-    check(len(received) == len(order) - first, f"{name}: {len(order) - first - len(received)} packets are missing")
-    return len(received)
+    def missing():
+        sent, received = compare(name, stage.video_in.from_program, stage.late_out.from_node)
+        order = list(sent)
+        first = next(i for i, key in enumerate(order) if key in received)
+        return [at for at, key in enumerate(order[first:]) if key not in received], len(received)
+    wait_for_packets(lambda: not missing()[0])
+    gaps, received = missing()
+    check(not gaps, f"{name}: of {received + len(gaps)} packets since its first {len(gaps)} are missing: {gaps[:10]}")
+    return received
 
 
 def no_drops(*nodes):
