@@ -133,6 +133,11 @@ struct alignas(core::kCacheLine) Link {
   bool untold = false;          // the end of a track was forgotten before the peer was told
   bool snapshot_due = false;    // SnapshotEnd is to be sent
   uint8_t busy_count = 0;
+  uint32_t news_from = kNil;  // asks from here on are to be looked at again: the link's state changed
+  uint32_t news_location = kNil, news_hint = kNil;
+
+  // ---- what is large and seldom looked at, apart from the rest
+  std::array<uint64_t, 32> busy{};  // requests refused for want of a record: answered BUSY
   // Requests of this session that are over. With their tracks: a peer that came back from a snapshot gives
   // the ids of its former life again.
   struct EndedRequest {
@@ -142,11 +147,6 @@ struct alignas(core::kCacheLine) Link {
   };
   std::array<EndedRequest, 16> ended{};
   uint8_t ended_next = 0;
-  uint32_t news_from = kNil;  // asks from here on are to be looked at again: the link's state changed
-  uint32_t news_location = kNil, news_hint = kNil;
-
-  // ---- what is large and seldom looked at, apart from the rest
-  std::array<uint64_t, 32> busy{};  // requests refused for want of a record: answered BUSY
   uint16_t message_length = 0;
   std::array<uint8_t, kMaxFrameBytes> message{};  // the datagram to repeat: msg1 or msg2
   std::array<char, 192> text{};                   // incompatible: why
