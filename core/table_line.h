@@ -91,11 +91,6 @@ struct LineControl {
   static constexpr uint32_t high_shift(uint32_t entry) noexcept { return kFieldBits + 10 * entry; }
 };
 
-// 1 in the first n of 64 bits.
-constexpr uint64_t first_bits(uint32_t n) noexcept {
-  return n >= 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1;
-}
-
 template <class Sync>
 struct alignas(kCacheLine) TableLine {
   using Word = typename Sync::template Atomic<uint64_t>;

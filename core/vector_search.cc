@@ -22,6 +22,15 @@
 
 namespace trunkline::core {
 
+namespace {
+
+// 1 in the first n of 64 bits.
+constexpr uint64_t first_bits(uint32_t n) noexcept {
+  return n >= 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1;
+}
+
+}  // namespace
+
 #ifdef TRUNKLINE_VECTORS
 
 namespace {
