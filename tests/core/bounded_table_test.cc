@@ -171,6 +171,34 @@ TEST(BoundedTable, CountsTheKeysThatLieAway) {
   EXPECT_EQ(table.keys_away() + table.keys_in_overflow(), 0u);
 }
 
+// Every key has the same first line, and places of its own in the overflow.
+struct OneFirstLine {
+  explicit OneFirstLine(HashKey) {}
+  uint64_t operator()(const uint8_t* key) const noexcept {
+    return uint64_t{key[14]} << 40 | uint64_t{key[15]} << 32;
+  }
+  void burst(const uint8_t* keys, size_t n, uint64_t* hashes) const noexcept {
+    for (size_t i = 0; i < n; ++i) hashes[i] = (*this)(keys + 16 * i);
+  }
+};
+struct WideOverflow : TableTraits {
+  using Hash = OneFirstLine;
+  static constexpr uint32_t kLeastOverflow = 512;
+};
+
+// More of one line's keys lie elsewhere than it can count: none is lost when others go.
+TEST(BoundedTable, KeepsKeysOfALineThatHasMoreAwayThanItCounts) {
+  constexpr uint32_t kKeys = 400;
+  BoundedTable<TrackId, StdSync, WideOverflow> table(kKeys, {});
+  for (uint32_t i = 0; i < kKeys; ++i) table.insert(id_of(i), i);
+  ASSERT_EQ(table.size(), kKeys);
+  ASSERT_GT(table.keys_in_overflow(), 300u);
+  for (uint32_t gone = 0; gone < kKeys; ++gone) {
+    ASSERT_TRUE(table.erase(id_of(gone)));
+    for (uint32_t i = gone + 1; i < kKeys; ++i) ASSERT_EQ(table.find(id_of(i)), i) << gone;
+  }
+}
+
 // The lives of an entry wrap around what the line can count: 70 000 of them in one place, and more than 255
 // keys away from their first line at some time.
 TEST(BoundedTable, UsesAnEntryMoreOftenThanItsVersionCounts) {

@@ -175,7 +175,11 @@ std::vector<NamedProgram> table_programs() {
   const Case stays_on{
       "an era begins beside a key that stays", {{0, 1}, {1, 9}, {1, kNone}}, {{1, 5}, {1, kNone}, {0, 2}}};
   std::vector<NamedProgram> all;
-  for (const bool burst : {false, true}) all.push_back(one_reader<ShortTable>(stays_on, burst));
+  for (const bool burst : {false, true}) {
+    all.push_back(one_reader<ShortTable>(stays_on, burst));
+    all.push_back(
+        one_reader<ShortTable>(after_lives(stays_on, 2), burst));  // its own entry is in its second era
+  }
   for (const Case& what : {reuse, back, aba, first_half, other_half, update, appear, beside}) {
     all.push_back(one_reader(what, false, 2));
     all.push_back(one_reader(what, true, 1));
