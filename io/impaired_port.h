@@ -56,8 +56,11 @@ class ImpairedPort final : public Port {
   // As the inner port does: the caller bounds the sleep by next_due().
   void wait(SleepUntil until, Nanos bound) noexcept override;
   void wake() noexcept override { inner_->wake(); }
+  void enter_thread() noexcept override { inner_->enter_thread(); }
+  void leave_thread() noexcept override { inner_->leave_thread(); }
   // The inner port's, and the impaired_ ones.
   const PortCounters& counters() const noexcept override { return counters_; }
+  std::vector<NamedCounter> more_counters() const override { return inner_->more_counters(); }
   const char* name() const noexcept override { return name_.c_str(); }
   std::string describe() const override;
 

@@ -27,17 +27,12 @@
 #include "core/result.h"
 #include "core/time.h"
 #include "core/udp_address.h"
+#include "io/interface_address.h"
 #include "io/ip_frames.h"
 #include "io/ip_host_counters.h"
 #include "io/neighbour_table.h"
 
 namespace trunkline::io {
-
-// An address of ours and the link that it is on; its port is 0.
-struct InterfaceAddress {
-  core::UdpAddress address;
-  uint8_t prefix_length = 0;  // in bits, of the addresses that are reached without a gateway
-};
 
 struct IpHostOptions {
   MacAddress mac;

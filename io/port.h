@@ -24,6 +24,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/counters.h"
 #include "core/packet.h"
@@ -51,7 +52,8 @@ inline constexpr uint32_t kMaxRunSegments = 64;
   X(rx_runs, "buffers received; rx_datagrams / rx_runs is the GRO gain")            \
   X(rx_truncated, "drop: datagram longer than the receive buffer")                  \
   X(rx_no_buffer, "times the port had no buffer to receive into")                   \
-  X(rx_errors, "receive calls that failed for another reason than 'nothing there'") \
+  X(rx_errors, "receive calls that failed; frames that a device could not deliver") \
+  X(rx_no_endpoint, "drop: datagrams to a UDP port of ours that nobody has opened") \
   X(tx_datagrams, "datagrams accepted by the kernel or device")                     \
   X(tx_bytes, "UDP payload bytes accepted")                                         \
   X(tx_runs, "transmit operations; tx_datagrams / tx_runs is the GSO gain")         \
@@ -75,6 +77,13 @@ const char* port_counter_text(PortCounter) noexcept;
 
 using PortCounters = core::CounterSet<PortCounter, static_cast<std::size_t>(PortCounter::kCount)>;
 
+// What a port counts beyond that, for operators.
+struct NamedCounter {
+  const char* name;
+  const char* text;
+  uint64_t value;
+};
+
 struct EndpointOptions {
   core::UdpAddress bind;                     // port 0: the kernel chooses; see Port::endpoint_address
   uint32_t receive_buffer_bytes = 4u << 20;  // asked of the socket; what the kernel gave is in describe()
@@ -92,6 +101,21 @@ enum class SleepUntil : uint8_t {
            // packets do not wake the core, because at a paced load each wake-up costs as much as ten packets
 };
 
+// Frames: buffers for one datagram each, with room in front for the headers that the port writes there, so
+// that what is sealed in one goes to the device as it lies. A port that drives a device has them, and its
+// received buffers are frames too. Buffer::pool of a frame is nullptr. The owning thread; no call per packet.
+class FrameSource {
+ public:
+  virtual ~FrameSource() = default;
+  // Fills the front of `out` with frames of one reference each; returns how many there were.
+  virtual uint32_t alloc_frames(std::span<core::Buffer*> out) noexcept = 0;
+  virtual void free_frames(std::span<core::Buffer* const> frames) noexcept = 0;
+  // How many more may be had, at least.
+  virtual uint32_t free_frames_at_least() const noexcept = 0;
+  // All there are; Buffer::index is below it.
+  virtual uint32_t frame_count() const noexcept = 0;
+};
+
 class Port {
  public:
   virtual ~Port() = default;
@@ -104,13 +128,16 @@ class Port {
 
   // Fills `out` from its start; returns how many. Never blocks.
   virtual uint32_t receive_burst(std::span<core::Packet> out, Nanos now) noexcept = 0;
-  // Returns received packets. In any order, each exactly once.
+  // Returns received packets. In any order, each exactly once, but those whose buffer is nullptr: a frame may
+  // be kept for being transmitted, and is then the port's again as any other.
   virtual void give_back(std::span<core::Packet> packets) noexcept = 0;
 
   // Queues and sends; packets[i].address is the destination, owner_port the endpoint. `length` bytes at
   // `data` are one datagram, or with segment_size != 0 a run (<= kMaxRunBytes, <= kMaxRunSegments). Returns
   // how many, from the front, were taken over.
   virtual uint32_t transmit_burst(std::span<core::Packet> packets, Nanos now) noexcept = 0;
+  // nullptr: transmitted packets lie in the caller's own buffers.
+  virtual FrameSource* frames() noexcept { return nullptr; }
   // Work that is due without new traffic: completions, delayed datagrams. Called once per run of the loop.
   virtual void poll(Nanos now) noexcept = 0;
   // When poll() next has something to do by itself (an impaired wire's next datagram); kNever if only on
@@ -122,8 +149,14 @@ class Port {
   // From any thread: ends a wait() of the owning core, now or the next one.
   virtual void wake() noexcept = 0;
 
+  // The owning thread, before its first call of the above and after its last one.
+  virtual void enter_thread() noexcept {}
+  virtual void leave_thread() noexcept {}
+
   virtual const PortCounters& counters() const noexcept = 0;
-  // "mmsg" | "uring" | "sim" | "impaired(mmsg)"
+  // Any thread; allocates.
+  virtual std::vector<NamedCounter> more_counters() const { return {}; }
+  // "mmsg" | "uring" | "dpdk" | "sim" | "impaired(mmsg)"
   virtual const char* name() const noexcept = 0;
   // One sentence for the operator: what is in use and why (GRO yes, GSO yes, socket buffers granted, ...).
   virtual std::string describe() const = 0;

@@ -2,6 +2,7 @@
 #include "io/port_factory.h"
 
 #include "io/mmsg_port.h"
+#include "io/split_port.h"
 #include "io/system_probe.h"
 #include "io/uring_port.h"
 
@@ -46,6 +47,18 @@ core::Result<std::unique_ptr<Port>> make_port(PortKind kind, const PortOptions& 
     say(why, needs.detail + "; using mmsg (see trunkline doctor)");
   }
   return std::unique_ptr<Port>(std::make_unique<MmsgPort>(options));
+}
+
+core::Result<std::unique_ptr<Port>> make_device_port(Device& device, const DeviceOptions& device_options,
+                                                     uint32_t queue, const PortOptions& options,
+                                                     std::string* why) {
+  say(why, "dpdk: as configured");
+  auto wire = device.make_port(queue, options);
+  if (!wire) return wire.error();
+  SplitPort::Reach reach{device_options.addresses, device_options.gateway_v4.family != 0,
+                         device_options.gateway_v6.family != 0};
+  return std::unique_ptr<Port>(std::make_unique<SplitPort>(std::move(wire).value(), std::move(reach),
+                                                           std::make_unique<MmsgPort>(options)));
 }
 
 }  // namespace trunkline::io

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "core/result.h"
+#include "io/device.h"
 #include "io/port_options.h"
 
 namespace trunkline::io {
@@ -24,5 +25,11 @@ enum class PortKind : uint8_t {
 
 // `why`, if given, receives one sentence for the operator: which port it is and for what reason.
 core::Result<std::unique_ptr<Port>> make_port(PortKind kind, const PortOptions& options, std::string* why);
+
+// A data core's port on a device: what is addressed to or from other addresses than the device's goes through
+// kernel sockets beside it (io/split_port.h).
+core::Result<std::unique_ptr<Port>> make_device_port(Device& device, const DeviceOptions& device_options,
+                                                     uint32_t queue, const PortOptions& options,
+                                                     std::string* why);
 
 }  // namespace trunkline::io

@@ -18,6 +18,7 @@
 #include "core/result.h"
 #include "core/time.h"
 #include "core/udp_address.h"
+#include "io/device.h"
 #include "relay/core_link.h"
 #include "relay/wire_profile.h"
 
@@ -136,7 +137,7 @@ struct EgressConfig {
 };
 
 enum class IdleMode : uint8_t { kBusy, kAdaptive };
-enum class PortChoice : uint8_t { kAuto, kMmsg, kUring };
+enum class PortChoice : uint8_t { kAuto, kMmsg, kUring, kDpdk };
 
 struct NodeConfig {
   core::NodeId id{};
@@ -155,6 +156,7 @@ struct NodeConfig {
   uint32_t data_cores = 1;
   std::vector<int> pin;  // CPUs of the data cores; empty: not pinned
   PortChoice port = PortChoice::kAuto;
+  io::DeviceOptions device;  // kDpdk: [dpdk]; its queues and MTU are data_cores and mtu
   IdleMode idle = IdleMode::kAdaptive;
   Nanos idle_bound = core::from_us(250);  // adaptive: the longest sleep while traffic flows
   Nanos bundle_wait = core::from_us(0);   // audio may wait this long for company; at most 1000 us

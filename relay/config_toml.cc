@@ -54,7 +54,7 @@ void read_node(TomlReader& reader, const toml::table& table, NodeConfig& config)
     node.fail("pin", "lists " + std::to_string(config.pin.size()) + " CPUs for " +
                          std::to_string(config.data_cores) + " data cores; write one for each");
   size_t choice = static_cast<size_t>(config.port);
-  node.choice("port", choice, {"auto", "mmsg", "uring"});
+  node.choice("port", choice, {"auto", "mmsg", "uring", "dpdk"});
   config.port = static_cast<PortChoice>(choice);
   choice = static_cast<size_t>(config.idle);
   node.choice("idle", choice, {"busy", "adaptive"});
@@ -63,6 +63,80 @@ void read_node(TomlReader& reader, const toml::table& table, NodeConfig& config)
   node.duration("bundle_wait_us", config.bundle_wait, kUs, 0, 1'000);
   node.integer("host_queues", config.host_queues, 1, 64);
   node.text("admin", config.admin_socket, kMaxPathBytes);
+}
+
+// ---- [dpdk]: the device that node.port = "dpdk" drives
+
+constexpr size_t kMaxDeviceBytes = 511;
+
+// "192.0.2.1" or "2001:db8::1", without a port.
+std::optional<UdpAddress> parse_ip(const std::string& text) {
+  const bool v6 = text.find(':') != std::string::npos;
+  auto address = UdpAddress::parse(v6 ? "[" + text + "]:1" : text + ":1");
+  if (address) address->port = 0;
+  return address;
+}
+
+// The same with a prefix length: "192.0.2.1/24".
+std::optional<io::InterfaceAddress> parse_interface(const std::string& text) {
+  const size_t slash = text.find('/');
+  if (slash == std::string::npos) return std::nullopt;
+  const auto ip = parse_ip(text.substr(0, slash));
+  const std::string bits = text.substr(slash + 1);
+  if (!ip || bits.empty() || bits.size() > 3 || bits.find_first_not_of("0123456789") != std::string::npos)
+    return std::nullopt;
+  const unsigned long count = std::stoul(bits);
+  if (count > (ip->family == 6 ? 128u : 32u)) return std::nullopt;
+  return io::InterfaceAddress{*ip, static_cast<uint8_t>(count)};
+}
+
+void read_gateway(TomlSection& dpdk, std::string_view key, uint16_t family, UdpAddress& out) {
+  std::string text;
+  dpdk.text(key, text, 64);
+  if (text.empty()) return;
+  const auto ip = parse_ip(text);
+  if (!ip || ip->family != family)
+    return dpdk.fail(key,
+                     quoted(text) + " is not an IPv" + std::to_string(family) + " address without a port");
+  out = *ip;
+}
+
+void read_dpdk(TomlReader& reader, const toml::table& table, NodeConfig& config) {
+  TomlSection dpdk(reader, table, "dpdk",
+                   {"device", "addresses", "gateway", "gateway6", "buffers", "receive_ring", "transmit_ring",
+                    "verify_udp_checksum", "udp_checksum_ipv4", "pages", "memory_mib", "eal", "plugin"});
+  io::DeviceOptions& device = config.device;
+  if (config.port != PortChoice::kDpdk)
+    return dpdk.fail_here("device", "is for node.port = \"dpdk\"; write that, or remove [dpdk]");
+  dpdk.require("device", "write what DPDK calls it, as device = \"net_af_packet0,iface=eth1\"");
+  dpdk.require("addresses", "write the node's own, as addresses = [\"192.0.2.1/24\"]");
+  dpdk.text("device", device.device, kMaxDeviceBytes);
+  dpdk.each("addresses", [&](const toml::node& value, const std::string& key) {
+    const auto address = parse_interface(value.value_exact<std::string>().value_or(""));
+    if (!address)
+      return reader.fail(
+          value.source(), dpdk.name(key),
+          "must be an address with a prefix length, as \"192.0.2.1/24\" or \"2001:db8::1/64\"");
+    device.addresses.push_back(*address);
+  });
+  read_gateway(dpdk, "gateway", 4, device.gateway_v4);
+  read_gateway(dpdk, "gateway6", 6, device.gateway_v6);
+  dpdk.integer("buffers", device.buffers, 512, 1 << 20);
+  dpdk.integer("receive_ring", device.receive_ring, 64, 8'192);
+  dpdk.integer("transmit_ring", device.transmit_ring, 64, 8'192);
+  dpdk.boolean("verify_udp_checksum", device.verify_udp_checksum);
+  dpdk.boolean("udp_checksum_ipv4", device.udp_checksum_ipv4);
+  size_t pages = static_cast<size_t>(device.pages);
+  dpdk.choice("pages", pages, {"auto", "huge", "small"});
+  device.pages = static_cast<io::DevicePages>(pages);
+  dpdk.integer("memory_mib", device.memory_mib, 16, 1 << 20);
+  dpdk.each("eal", [&](const toml::node& value, const std::string& key) {
+    const auto word = value.value_exact<std::string>();
+    if (!word)
+      return reader.fail(value.source(), dpdk.name(key), "must be a string: one of DPDK's own arguments");
+    device.eal_arguments.push_back(*word);
+  });
+  dpdk.text("plugin", device.plugin, kMaxDeviceBytes);
 }
 
 // ---- [wire]: one current value and an accepted set for each setting
@@ -324,9 +398,10 @@ void read_lab(TomlReader& reader, const toml::table& table, NodeConfig& config) 
 void read_file(TomlReader& reader, const toml::table& table, NodeConfig& config) {
   TomlSection root(
       reader, table, "",
-      {"node", "wire", "acquire", "link", "limits", "peer", "location", "ingest", "egress", "lab"});
+      {"node", "dpdk", "wire", "acquire", "link", "limits", "peer", "location", "ingest", "egress", "lab"});
   root.require("node", "every node has an id, a cluster, a region and an address");
   if (const toml::table* sub = root.table("node")) read_node(reader, *sub, config);
+  if (const toml::table* sub = root.table("dpdk")) read_dpdk(reader, *sub, config);
   // Before [wire]: a laboratory may take the rule about required settings away.
   if (const toml::table* sub = root.table("lab")) read_lab(reader, *sub, config);
   const toml::table no_wire;

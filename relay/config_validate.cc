@@ -231,6 +231,33 @@ Problem check_cores(const NodeConfig& c) {
   return check_range("node.bundle_wait_us", c.bundle_wait.us(), 0, 1'000, " us");
 }
 
+// ---- [dpdk]
+
+Problem check_device(const NodeConfig& c) {
+  if (c.port != PortChoice::kDpdk) return {};
+  if (c.device.device.empty()) {
+    return "node.port = 'dpdk' without dpdk.device: write what DPDK calls it, as "
+           "'net_af_packet0,iface=eth1' or '0000:00:05.0'";
+  }
+  if (c.device.addresses.empty())
+    return "dpdk.addresses is missing: write the node's own, as ['192.0.2.1/24']";
+  if (c.device.addresses.size() > io::kMaxInterfaceAddresses) {
+    return "dpdk.addresses has " + std::to_string(c.device.addresses.size()) + " entries, and at most " +
+           std::to_string(io::kMaxInterfaceAddresses) + " fit: use fewer";
+  }
+  if (c.listen.port == 0) {
+    return "node.listen = " + quoted(c.listen.to_string()) +
+           " has port 0: on a device of one's own nobody chooses, write the port";
+  }
+  for (const io::InterfaceAddress& own : c.device.addresses) {
+    core::UdpAddress ip = c.listen;
+    ip.port = 0;
+    if (own.address == ip) return {};
+  }
+  return "node.listen = " + quoted(c.listen.to_string()) +
+         " is none of dpdk.addresses: listen on one of them";
+}
+
 // ---- [limits]
 
 struct Limit {
@@ -419,8 +446,8 @@ Problem check_laboratory(const NodeConfig& c) {
 
 core::Result<void> validate(const NodeConfig& config) {
   constexpr Problem (*kChecks[])(const NodeConfig&) = {
-      check_identity, check_versions, check_laboratory, check_cores,  check_limits, check_times,
-      check_peers,    check_wire,     check_hello,      check_ingest, check_egress};
+      check_identity, check_versions, check_laboratory, check_cores, check_device, check_limits,
+      check_times,    check_peers,    check_wire,       check_hello, check_ingest, check_egress};
   for (const auto check : kChecks) {
     if (Problem problem = check(config)) return core::Error{TL_ECONFIG, *std::move(problem)};
   }

@@ -28,6 +28,7 @@ DataCore::~DataCore() {
 
 void DataCore::run() noexcept {
   io::sharpen_thread_timers();
+  port_->enter_thread();
   Nanos last_work = monotonic_now();
   uint32_t idle = 0;
   while (!stop_.load_relaxed()) {  // a flag: the rings carry whatever must be seen with it
@@ -44,6 +45,7 @@ void DataCore::run() noexcept {
   }
   // What the mesh thread wrote last goes out. Bounded: a full ring takes some 20 turns.
   for (uint32_t i = 0; i < 100 && (i == 0 || has_input()); ++i) path_->run_once(monotonic_now());
+  port_->leave_thread();
 }
 
 void DataCore::stop() noexcept {

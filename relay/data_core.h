@@ -34,6 +34,8 @@ class DataCore {
   ~DataCore();
 
   core::Result<UdpAddress> open_mesh(const UdpAddress& listen) { return path_->open_mesh(listen); }
+  // The address of another core of this node, whose datagrams a device may deliver here.
+  core::Result<void> listen_for(const UdpAddress& other) { return path_->listen_for(other); }
 
   // The thread: returns soon after stop().
   void run() noexcept;

@@ -50,12 +50,12 @@ DropReason LaneWriter::make_room(Stream& s, uint32_t need, TrafficClass traffic_
     const uint32_t sealed = plain + kTagBytes;
     const bool too_long = sealed > s.segment;
     if (too_long && worth_padding(s.segment, sealed)) s.hint = static_cast<uint16_t>(sealed);
-    if (too_long || s.segments == io::kMaxRunSegments || s.closed + s.segment > io::kMaxRunBytes) {
+    if (too_long || s.segments == transmitter_.lane_segments() || s.closed + s.segment > io::kMaxRunBytes) {
       end_run(s, now);
     }
   }
   if (s.buffer == nullptr) {
-    s.buffer = transmitter_.try_alloc(traffic_class, now);
+    s.buffer = transmitter_.try_alloc_lane(traffic_class, now);
     if (s.buffer == nullptr) return DropReason::no_buffer;
     s.since = now;
     if (!s.listed) {
@@ -152,7 +152,7 @@ void LaneWriter::note(Stream& s, const FrameNote& frame) noexcept {
   FrameNote* notes = transmitter_.notes(s.buffer);
   if (s.notes > 0 && notes[s.notes - 1].flow == frame.flow) {
     notes[s.notes - 1] = frame;
-  } else if (s.notes < Transmitter::kMaxNotes) {
+  } else if (s.notes < Transmitter::max_notes(s.buffer)) {
     notes[s.notes++] = frame;
   }
 }

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "io/device.h"
 #include "io/impaired_port.h"
 #include "io/port_factory.h"
 #include "relay/include/trunkline/trunkline.h"
@@ -35,6 +36,7 @@ io::PortKind port_kind(PortChoice choice) {
     case PortChoice::kUring:
       return io::PortKind::kUring;
     case PortChoice::kAuto:
+    case PortChoice::kDpdk:  // makes its own (open_device)
       break;
   }
   return io::PortKind::kAuto;
@@ -94,14 +96,31 @@ core::Result<std::unique_ptr<NodeRuntime>> NodeRuntime::start(NodeConfig config,
   return node;
 }
 
+core::Result<void> NodeRuntime::open_device() {
+  if (config_.port != PortChoice::kDpdk) return {};
+  io::DeviceOptions options = config_.device;
+  options.queues = config_.data_cores;
+  options.mtu = config_.mtu;
+  auto device = io::open_device(options);
+  if (!device) return core::Error{TL_ESYSTEM, device.error().text};
+  device_ = std::move(device).value();
+  return {};
+}
+
+core::Result<std::unique_ptr<io::Port>> NodeRuntime::make_wire(uint32_t core, std::string& why) {
+  io::PortOptions options;
+  options.pages = &pages_;
+  options.core = static_cast<uint8_t>(core);
+  if (device_ == nullptr) return io::make_port(port_kind(config_.port), options, &why);
+  return io::make_device_port(*device_, config_.device, core, options, &why);
+}
+
 core::Result<void> NodeRuntime::make_cores() {
+  if (auto opened = open_device(); !opened) return opened;
   const std::vector<io::ImpairedPath> paths = impaired_paths(config_);
   for (uint32_t i = 0; i < config_.data_cores; ++i) {
-    io::PortOptions options;
-    options.pages = &pages_;
-    options.core = static_cast<uint8_t>(i);
     std::string why;
-    auto port = io::make_port(port_kind(config_.port), options, &why);
+    auto port = make_wire(i, why);
     if (!port) return core::Error{TL_ESYSTEM, port.error().text};
     std::unique_ptr<io::Port> wire = std::move(port).value();
     if (!paths.empty()) {
@@ -122,6 +141,19 @@ core::Result<void> NodeRuntime::make_cores() {
     cores_.push_back(std::move(core));
   }
   description_ += "memory: " + pages_.describe() + "\n";
+  return device_ == nullptr ? core::Result<void>{} : start_device();
+}
+
+// A device spreads what it receives over its queues: each core takes datagrams for every other's address.
+core::Result<void> NodeRuntime::start_device() {
+  for (const auto& core : cores_) {
+    for (const auto& other : cores_) {
+      if (core == other) continue;
+      if (auto open = core->listen_for(other->port().endpoint_address(0)); !open)
+        return core::Error{TL_ESYSTEM, "node.listen: " + open.error().text};
+    }
+  }
+  if (auto started = device_->start(); !started) return core::Error{TL_ESYSTEM, started.error().text};
   return {};
 }
 
@@ -164,6 +196,13 @@ core::Result<void> NodeRuntime::start_threads() {
 
 NodeRuntime::~NodeRuntime() {
   if (!stopped_) stop(Nanos{});
+  if (device_ == nullptr) return;
+  cores_.clear();
+  const uint32_t missing = device_->close();
+  if (missing == 0) return;
+  const std::string line =
+      std::to_string(missing) + " buffers of the device were not given back by its driver";
+  write_log(static_cast<int>(LogLevel::kWarn), line.c_str());
 }
 
 NodeRuntime::StopReport NodeRuntime::stop(Nanos drain) {

@@ -86,7 +86,10 @@ class NodeRuntime {
 
  private:
   NodeRuntime(NodeConfig config, LogTarget log);
+  core::Result<void> open_device();
   core::Result<void> make_cores();
+  core::Result<void> start_device();
+  core::Result<std::unique_ptr<io::Port>> make_wire(uint32_t core, std::string& why);
   core::Result<void> start_threads();
   void say(LogLevel level, const std::string& text);
   void announce();
@@ -114,6 +117,7 @@ class NodeRuntime {
   Sleeper mesh_wake_;
   Sleeper service_wake_;
   std::unique_ptr<NodeRings> rings_;
+  std::unique_ptr<io::Device> device_;  // nullptr: kernel sockets
   std::vector<std::unique_ptr<DataCore>> cores_;
   std::unique_ptr<MeshNode> mesh_;
   std::unique_ptr<MeshDriver> driver_;

@@ -46,6 +46,13 @@ core::Result<UdpAddress> PacketPath::open_mesh(const UdpAddress& listen) {
   return port_.endpoint_address(*endpoint);
 }
 
+core::Result<void> PacketPath::listen_for(const UdpAddress& other) {
+  const core::Result<uint16_t> endpoint = port_.open_endpoint({.bind = other});
+  if (!endpoint) return endpoint.error();
+  taps_.use_for_mesh(*endpoint);
+  return {};
+}
+
 void PacketPath::attach_mesh(uint16_t endpoint) noexcept {
   const uint16_t family = port_.endpoint_address(endpoint).family;
   mesh_endpoints_[family == 6 ? 1 : 0] = endpoint;

@@ -68,7 +68,10 @@ class PacketPath {
 
   // Before the first run: binds this core's mesh address, once per family. Returns what was bound.
   core::Result<UdpAddress> open_mesh(const UdpAddress& listen);
-  // The same with an endpoint of the port that the caller has opened.
+  // Also receives what is sent to another core of this node, where a device spreads datagrams over its queues
+  // as it likes.
+  core::Result<void> listen_for(const UdpAddress& other);
+  // As open_mesh(), with an endpoint of the port that the caller has opened.
   void attach_mesh(uint16_t endpoint) noexcept;
 
   // One turn of the loop. Returns how much there was to do; 0: idle.

@@ -56,6 +56,11 @@ void write_core(JsonWriter& json, const DataCore& core) {
   json.object().number("core", core.id().value).number("turns", core.turns()).number("sleeps", core.sleeps());
   json.object("port").text("name", core.port().name());
   write_counters(json, "counters", core.port().counters(), io::PortCounter{}, io::port_counter_name);
+  if (const auto more = core.port().more_counters(); !more.empty()) {
+    json.object("ip");
+    for (const io::NamedCounter& counter : more) json.number(counter.name, counter.value);
+    json.end_object();
+  }
   json.end_object();
   write_counters(json, "counters", path.counters(), CoreCounter{}, core_counter_name);
   write_counters(json, "drops", path.drops(), DropReason{}, drop_reason_name);

@@ -1,5 +1,5 @@
 // See relay/transmitter.h. Order of the runs: a counting sort by class, stable, so that a flow's runs keep
-// theirs; cost: one copy of a 64-byte descriptor per run, that is per 64 KiB of traffic.
+// theirs; cost: one copy of a 64-byte descriptor per run, and none where all are of one class.
 #include "relay/transmitter.h"
 
 #include <algorithm>
@@ -24,11 +24,21 @@ Transmitter::Transmitter(uint32_t buffers, core::PageSource& pages, io::Port& po
       runs_(kMaxRuns, Contents::kUnwritten),
       sorted_(kMaxRuns, Contents::kUnwritten),
       infos_(kMaxRuns, Contents::kUnwritten),
-      order_(kMaxRuns, Contents::kUnwritten),
-      notes_(size_t{buffers} * kMaxNotes, Contents::kUnwritten) {
+      sorted_infos_(kMaxRuns, Contents::kUnwritten),
+      notes_(size_t{buffers} * kRunNotes, Contents::kUnwritten),
+      frames_(port.frames()),
+      frame_notes_(frames_ == nullptr ? 0 : size_t{frames_->frame_count()} * kFrameNotes,
+                   Contents::kUnwritten) {
+  const uint32_t frames = frames_ == nullptr ? 0 : frames_->frame_count();
   for (uint32_t c = 0; c < 4; ++c) {
-    reserve_[c] = kReserveDivisor[c] == 0 ? 0 : buffers / kReserveDivisor[c];
+    if (kReserveDivisor[c] == 0) continue;
+    reserve_[c] = buffers / kReserveDivisor[c];
+    frame_reserve_[c] = frames / kReserveDivisor[c];
   }
+}
+
+Transmitter::~Transmitter() {
+  if (frames_ != nullptr) frames_->free_frames({stock_.data(), stock_count_});
 }
 
 core::Buffer* Transmitter::try_alloc(TrafficClass traffic_class, Nanos now) noexcept {
@@ -38,6 +48,23 @@ core::Buffer* Transmitter::try_alloc(TrafficClass traffic_class, Nanos now) noex
     flush(now);
   }
   return pool_.free_count() > reserve ? pool_.try_alloc() : nullptr;
+}
+
+core::Buffer* Transmitter::try_alloc_frame(TrafficClass traffic_class, Nanos now) noexcept {
+  if (stock_count_ == 0 && !restock(traffic_class)) {
+    if (run_count_ == 0) return nullptr;
+    accounting_.count(CoreCounter::early_flushes);
+    flush(now);
+    if (!restock(traffic_class)) return nullptr;
+  }
+  return stock_[--stock_count_];
+}
+
+// A burst of frames at a time. What is in stock is anybody's; the classes' reserves lie at the port.
+bool Transmitter::restock(TrafficClass traffic_class) noexcept {
+  if (frames_->free_frames_at_least() <= frame_reserve_[static_cast<uint32_t>(traffic_class)]) return false;
+  stock_count_ = frames_->alloc_frames(stock_);
+  return stock_count_ != 0;
 }
 
 void Transmitter::queue(const core::Packet& packet, const RunInfo& info, Nanos now) noexcept {
@@ -54,6 +81,12 @@ void Transmitter::queue(const core::Packet& packet, const RunInfo& info, Nanos n
 uint32_t Transmitter::flush(Nanos now) noexcept {
   const uint32_t count = run_count_;
   if (count == 0) return 0;
+  run_count_ = 0;
+  const bool one_class = per_class_[runs_[0].traffic_class & 3] == count;
+  if (one_class) {
+    per_class_ = {};
+    return hand_over(&runs_[0], &infos_[0], count, now);
+  }
   // Places: control first, rest last.
   std::array<uint32_t, 4> place{};
   for (uint32_t c = 3, at = 0;; --c) {
@@ -61,24 +94,29 @@ uint32_t Transmitter::flush(Nanos now) noexcept {
     at += per_class_[c];
     if (c == 0) break;
   }
+  per_class_ = {};
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t to = place[runs_[i].traffic_class & 3]++;
     sorted_[to] = runs_[i];
-    order_[to] = static_cast<uint16_t>(i);
+    sorted_infos_[to] = infos_[i];
   }
-  per_class_ = {};
-  run_count_ = 0;
+  return hand_over(&sorted_[0], &sorted_infos_[0], count, now);
+}
 
+uint32_t Transmitter::hand_over(core::Packet* packets, const RunInfo* infos, uint32_t count,
+                                Nanos now) noexcept {
   uint32_t sent = 0;
+  uint64_t units = 0;
   while (sent < count) {
     const uint32_t burst = std::min(count - sent, io::kMaxBurst);
-    const uint32_t taken = port_.transmit_burst({&sorted_[sent], burst}, now);
-    for (uint32_t i = sent; i < sent + taken; ++i) accounting_.forwarded(infos_[order_[i]].units);
+    const uint32_t taken = port_.transmit_burst({packets + sent, burst}, now);
+    for (uint32_t i = sent; i < sent + taken; ++i) units += infos[i].units;
     sent += taken;
     if (taken < burst) break;  // strictly by importance: nothing overtakes what was refused
   }
+  accounting_.forwarded(units);
   accounting_.count(CoreCounter::runs_sent, sent);
-  for (uint32_t i = sent; i < count; ++i) refuse(sorted_[i], infos_[order_[i]]);
+  for (uint32_t i = sent; i < count; ++i) refuse(packets[i], infos[i]);
   return sent;
 }
 
@@ -89,7 +127,7 @@ void Transmitter::refuse(const core::Packet& packet, const RunInfo& info) noexce
   for (uint32_t i = 0; i < info.notes && loss_count_ < kMaxLosses; ++i) {
     losses_[loss_count_++] = {info.kind, info.target, info.remote_core, noted[i]};
   }
-  pool_.release(packet.buffer);
+  release(packet.buffer);
 }
 
 uint64_t Transmitter::units_queued() const noexcept {

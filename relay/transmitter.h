@@ -6,7 +6,8 @@
 // frames and asks for a keyframe: half a frame is worth nothing to anyone.
 //
 // Owned by one data core. Buffers: `transmit_buffers` of 64 KiB; where each can be: filling in a lane or the
-// edge arena, waiting here until the end of the loop's run, or at the port until it releases it.
+// edge arena, waiting here until the end of the loop's run, or at the port until it releases it. Where the
+// port has frames of its own (io/port.h, FrameSource), lanes fill those, one datagram each.
 #pragma once
 
 #include <array>
@@ -56,17 +57,34 @@ struct Loss {
 class Transmitter {
  public:
   Transmitter(uint32_t buffers, core::PageSource& pages, io::Port& port, Accounting& accounting);
+  ~Transmitter();
+  Transmitter(const Transmitter&) = delete;
+  Transmitter& operator=(const Transmitter&) = delete;
 
   // A 64 KiB buffer with one reference; nullptr when this class must leave the remaining ones to its betters.
   // Before it says no, finished runs are sent early, for their buffers come back.
   core::Buffer* try_alloc(TrafficClass traffic_class, Nanos now) noexcept;
+  // The same for the run of a lane, of at most lane_segments() datagrams: a frame, where the port has them.
+  core::Buffer* try_alloc_lane(TrafficClass traffic_class, Nanos now) noexcept {
+    return frames_ == nullptr ? try_alloc(traffic_class, now) : try_alloc_frame(traffic_class, now);
+  }
+  uint32_t lane_segments() const noexcept { return frames_ == nullptr ? io::kMaxRunSegments : 1; }
+  // Received packets lie in frames, which may be sent instead of given back.
+  bool sends_received() const noexcept { return frames_ != nullptr; }
   void retain(core::Buffer* buffer) noexcept { pool_.retain(buffer); }
-  void release(core::Buffer* buffer) noexcept { pool_.release(buffer); }
+  void release(core::Buffer* buffer) noexcept {
+    buffer->pool != nullptr ? pool_.release(buffer) : frames_->free_frames({&buffer, 1});
+  }
 
-  // Notes of the run that fills `buffer`, kMaxNotes of them. What does not fit is not remembered: its
+  // Notes of the run that fills `buffer`, max_notes() of them. What does not fit is not remembered: its
   // keyframe is then asked for by those who miss it.
-  static constexpr uint32_t kMaxNotes = 32;
-  FrameNote* notes(const core::Buffer* buffer) noexcept { return &notes_[buffer->index * kMaxNotes]; }
+  static uint32_t max_notes(const core::Buffer* buffer) noexcept {
+    return buffer->pool != nullptr ? kRunNotes : kFrameNotes;
+  }
+  FrameNote* notes(const core::Buffer* buffer) noexcept {
+    return buffer->pool != nullptr ? &notes_[buffer->index * kRunNotes]
+                                   : &frame_notes_[buffer->index * kFrameNotes];
+  }
 
   // A finished run. packet.buffer's reference goes with it; packet.traffic_class is its importance.
   void queue(const core::Packet& packet, const RunInfo& info, Nanos now) noexcept;
@@ -86,7 +104,13 @@ class Transmitter {
   // Runs gathered before they are sent early: sixteen of the port's bursts.
   static constexpr uint32_t kMaxRuns = 1024;
   static constexpr uint32_t kMaxLosses = 512;
+  static constexpr uint32_t kRunNotes = 32;
+  static constexpr uint32_t kFrameNotes = 2;  // video packets that share a datagram: hardly ever two
+  static constexpr uint32_t kStock = io::kMaxBurst;
 
+  core::Buffer* try_alloc_frame(TrafficClass traffic_class, Nanos now) noexcept;
+  bool restock(TrafficClass traffic_class) noexcept;
+  uint32_t hand_over(core::Packet* packets, const RunInfo* infos, uint32_t count, Nanos now) noexcept;
   void refuse(const core::Packet& packet, const RunInfo& info) noexcept;
 
   core::PacketPool pool_;
@@ -95,13 +119,20 @@ class Transmitter {
   LazyArray<core::Packet> runs_;
   LazyArray<core::Packet> sorted_;
   LazyArray<RunInfo> infos_;
-  LazyArray<uint16_t> order_;
+  LazyArray<RunInfo> sorted_infos_;
   LazyArray<FrameNote> notes_;
   std::array<uint32_t, 4> reserve_{};  // buffers that a class leaves free
   std::array<uint32_t, 4> per_class_{};
   uint32_t run_count_ = 0;
   std::array<Loss, kMaxLosses> losses_;
   uint32_t loss_count_ = 0;
+
+  // Frames: nullptr and empty where the port has none.
+  io::FrameSource* frames_;
+  LazyArray<FrameNote> frame_notes_;
+  std::array<uint32_t, 4> frame_reserve_{};
+  uint32_t stock_count_ = 0;
+  std::array<core::Buffer*, kStock> stock_;
 };
 
 }  // namespace trunkline::relay

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "io/dpdk_plugin.h"
 #include "io/system_probe.h"
 #include "tools/allocator.h"
 #include "trunkline/trunkline.h"
@@ -40,6 +41,7 @@ std::vector<Check> examine() {
        "port = \"auto\" uses mmsg"},
       {"io_uring defer taskrun", io::probe_uring_defer_taskrun(), Need::kBetter,
        "completions interrupt the data core"},
+      {"dpdk", io::probe_dpdk(), Need::kBetter, "port = \"dpdk\" is not to be had; the socket ports are"},
       {"huge pages", io::probe_huge_pages(), Need::kBetter,
        "packet memory on ordinary pages: more TLB misses"},
       {"memlock", io::probe_memlock(), Need::kBetter, "io_uring may not get its rings registered"},

@@ -1,0 +1,167 @@
+// `tools/dev figures path`: the relay step on devices of one's own beside what DPDK's parts would do.
+//
+// Peer and relay take turns within one run; each value is CPU cycles per packet by the TSC, so ratios do not
+// depend on its rate. The devices are net_null with copy=0: what they cost is a floor that both stand on.
+//
+// usage: figures_path [--repeat N] [--scale S] [name prefix]...
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/figure.h"
+#include "bench/path/contestants.h"
+#include "io/dpdk_plugin.h"
+
+namespace trunkline::bench {
+namespace {
+
+struct Options {
+  int repeat = 7;
+  double scale = 1;
+  std::vector<std::string> only;
+  bool wants(const std::string& name) const {
+    if (only.empty()) return true;
+    for (const std::string& prefix : only) {
+      if (name.compare(0, prefix.size(), prefix) == 0) return true;
+    }
+    return false;
+  }
+};
+
+constexpr uint64_t kPackets = 2'000'000;
+constexpr uint32_t kHot = 4'096;
+constexpr uint32_t kMany = 1'000'000;
+constexpr uint32_t kFan = 16;
+
+using Make = std::function<std::unique_ptr<Contestant>()>;
+
+// Alternates between the two, each on its warmed-up device.
+void contest(const Options& options, Figure figure, const Make& ours, const Make& peers,
+             const std::function<void(Figure&, double, double)>& record) {
+  if (!options.wants(figure.name)) return;
+  const auto packets = static_cast<uint64_t>(static_cast<double>(kPackets) * options.scale);
+  const std::unique_ptr<Contestant> us = ours(), them = peers();
+  cycles_per_packet(*us, packets / 4);
+  cycles_per_packet(*them, packets / 4);
+  for (int run = 0; run < options.repeat; ++run) {
+    const double peer = cycles_per_packet(*them, packets);
+    record(figure, cycles_per_packet(*us, packets), peer);
+    us->check();
+  }
+  print(figure);
+}
+
+void plain(Figure& figure, double ours, double peer) {
+  figure.ours.push_back(ours);
+  figure.peers.push_back(peer);
+}
+
+void step_figures(const Options& options) {
+  for (const uint32_t payload : {172u, 1200u}) {
+    const LoadShape shape{.payload = payload, .labels = kHot};
+    contest(
+        options,
+        {.name = "path.step." + std::to_string(payload),
+         .unit = "cycles/packet",
+         .peer = "5tswap",
+         .goal = 1.0},
+        [&] { return make_relay(shape, 1); }, [&] { return make_swap(shape); }, plain);
+  }
+  const LoadShape many{.payload = 172, .labels = kMany, .shuffled = true};
+  contest(
+      options,
+      {.name = "path.step.1m",
+       .unit = "cycles/packet",
+       .peer = "5tswap and a random line of DRAM",
+       .goal = 1.1},
+      [&] { return make_relay(many, 1); }, [&] { return make_swap(many); },
+      [&](Figure& figure, double ours, double peer) {
+        figure.ours.push_back(ours);
+        figure.peers.push_back(peer + cycles_per_random_line(200'000));
+      });
+  contest(
+      options,
+      {.name = "path.step.stock",
+       .unit = "cycles/packet",
+       .peer = "rte_hash, stamp, rte_pktmbuf_clone",
+       .goal = 0.4},
+      [&] { return make_relay(many, 1); }, [&] { return make_stock(many, 1); }, plain);
+}
+
+// What one more output costs, at 16 of them: the difference between 16 and 1, by 15.
+void fan_out_figures(const Options& options) {
+  const LoadShape shape{.payload = 1200, .labels = kHot};
+  struct Peer {
+    const char* name;
+    const char* peer;
+    double goal;
+    std::unique_ptr<Contestant> (*make)(const LoadShape&, uint32_t);
+  };
+  for (const Peer& peer : {Peer{"path.fanout.clone", "rte_pktmbuf_clone", 0.33, make_cloner},
+                           Peer{"path.fanout.copy", "rte_pktmbuf_copy", 0.125, make_copier}}) {
+    if (!options.wants(peer.name)) continue;
+    const auto packets = static_cast<uint64_t>(static_cast<double>(kPackets) * options.scale / kFan);
+    Figure figure{.name = peer.name, .unit = "cycles/output", .peer = peer.peer, .goal = peer.goal};
+    const auto cost = [&](auto make) {
+      double one = 0, all = 0;
+      {
+        const std::unique_ptr<Contestant> single = make(shape, 1);
+        cycles_per_packet(*single, packets);
+        one = cycles_per_packet(*single, packets);
+      }
+      const std::unique_ptr<Contestant> fan = make(shape, kFan);
+      cycles_per_packet(*fan, packets / 4);
+      all = cycles_per_packet(*fan, packets);
+      fan->check();
+      return (all - one) / (kFan - 1);
+    };
+    for (int run = 0; run < options.repeat; ++run) {
+      figure.peers.push_back(cost(peer.make));
+      figure.ours.push_back(cost(make_relay));
+    }
+    print(figure);
+  }
+}
+
+int run(int count, char** words) {
+  Options options;
+  for (int i = 1; i < count; ++i) {
+    if (std::strcmp(words[i], "--repeat") == 0 && i + 1 < count) {
+      options.repeat = std::atoi(words[++i]);
+    } else if (std::strcmp(words[i], "--scale") == 0 && i + 1 < count) {
+      options.scale = std::atof(words[++i]);
+    } else if (words[i][0] == '-') {
+      std::fprintf(stderr, "usage: figures_path [--repeat N] [--scale S] [name prefix]...\n");
+      return 2;
+    } else {
+      options.only.push_back(words[i]);
+    }
+  }
+  if (const io::Feature dpdk = io::probe_dpdk(); !dpdk.present) {
+    std::fprintf(stderr, "figures_path: skipped: %s (%s)\n", dpdk.detail.c_str(), dpdk.remedy.c_str());
+    return 0;
+  }
+  pin(0);
+  // Starts DPDK, as a node does; devices come and go.
+  io::DeviceOptions first;
+  first.device = "net_null_first";
+  first.addresses = {{core::UdpAddress::v4(198, 18, 0, 1, 0), 24}};
+  first.memory_mib = 512;
+  if (auto started = io::open_device(first); !started) {
+    std::fprintf(stderr, "figures_path: %s\n", started.error().text.c_str());
+    return 1;
+  }
+  step_figures(options);
+  fan_out_figures(options);
+  return 0;
+}
+
+}  // namespace
+}  // namespace trunkline::bench
+
+int main(int count, char** words) {
+  return trunkline::bench::run(count, words);
+}
