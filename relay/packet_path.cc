@@ -95,6 +95,9 @@ Conservation PacketPath::conservation() const noexcept {
 
 uint32_t PacketPath::receive() noexcept {
   const uint32_t count = port_.receive_burst(received_, now_);
+  // Again: what the mesh thread said before these were sent is in force. They may be the answer to it, and
+  // this thread may have lost its processor since it looked.
+  if (count > 0) take_commands();
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 1 < count) __builtin_prefetch(received_[i + 1].data);
     const core::Packet& packet = received_[i];
