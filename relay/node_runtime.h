@@ -88,6 +88,7 @@ class NodeRuntime {
   NodeRuntime(NodeConfig config, LogTarget log);
   core::Result<void> make_cores();
   core::Result<void> start_threads();
+  bool handover_adds_up() const;
   void say(LogLevel level, const std::string& text);
   void announce();
 
