@@ -59,6 +59,8 @@ struct NodeLimits {
   uint32_t core_ring_depth = 4'096;  // commands and events between mesh and one data core
   uint32_t frame_ring_depth = 1'024;
   uint32_t transmit_buffers = 256;  // 64 KiB runs per data core
+  uint32_t handover_buffers =
+      1'024;  // datagrams on their way from a data core to others, where there are several
 };
 
 // What the simulator and laboratory demonstrations may take away, one named rule at a time, to show what it

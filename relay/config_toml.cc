@@ -213,10 +213,11 @@ void read_link(TomlReader& reader, const toml::table& table, NodeConfig& config)
 }
 
 void read_limits(TomlReader& reader, const toml::table& table, NodeLimits& limits) {
-  TomlSection section(reader, table, "limits",
-                      {"max_peers", "max_tracks", "max_acquires", "max_requests", "max_flows_per_core",
-                       "max_outputs_per_core", "max_egress_per_core", "control_window", "queue_depth",
-                       "command_depth", "core_ring_depth", "frame_ring_depth", "transmit_buffers"});
+  TomlSection section(
+      reader, table, "limits",
+      {"max_peers", "max_tracks", "max_acquires", "max_requests", "max_flows_per_core",
+       "max_outputs_per_core", "max_egress_per_core", "control_window", "queue_depth", "command_depth",
+       "core_ring_depth", "frame_ring_depth", "transmit_buffers", "handover_buffers"});
   section.integer("max_peers", limits.max_peers, 1, 1'024);
   section.integer("max_tracks", limits.max_tracks, 16, 1 << 20);
   section.integer("max_acquires", limits.max_acquires, 16, 1 << 20);
@@ -231,6 +232,7 @@ void read_limits(TomlReader& reader, const toml::table& table, NodeLimits& limit
   section.power_of_two("core_ring_depth", limits.core_ring_depth, 512, 1 << 16);
   section.power_of_two("frame_ring_depth", limits.frame_ring_depth, 512, 1 << 16);
   section.integer("transmit_buffers", limits.transmit_buffers, 8, 1 << 14);
+  section.integer("handover_buffers", limits.handover_buffers, core::kMaxCores, 1 << 16);
 }
 
 // ---- who and what is where

@@ -287,6 +287,7 @@ Problem check_limits(const NodeConfig& c) {
       {"core_ring_depth", l.core_ring_depth, 2, 1u << 20, true},
       {"frame_ring_depth", l.frame_ring_depth, 2, 1u << 20, true},
       {"transmit_buffers", l.transmit_buffers, 8, 1u << 16, false},
+      {"handover_buffers", l.handover_buffers, core::kMaxCores, 1u << 16, false},  // one for each other core
   };
   for (const Limit& limit : limits) {
     const std::string key = std::string("limits.") + limit.name;

@@ -18,6 +18,9 @@ namespace trunkline::relay {
   X(units_received,      "units received: see received = forwarded + drops + held")                   \
   X(units_forwarded,     "units delivered: taken by a port, a host queue, or the mesh thread")        \
   X(datagrams_opened,    "mesh datagrams that were authentic and new")                                \
+  X(handed_over,         "mesh datagrams that arrived here and were handed to the core that they belong to") \
+  X(handed_over_bytes,   "bytes of those, each copied once more for it")                              \
+  X(taken_over,          "mesh datagrams that other cores handed to this one")                        \
   X(records_in,          "records in those datagrams")                                                \
   X(media_in,            "media records and edge packets that found their flow")                      \
   X(media_bytes_in,      "payload bytes of those")                                                    \

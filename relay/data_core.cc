@@ -8,12 +8,14 @@
 namespace trunkline::relay {
 
 DataCore::DataCore(const NodeConfig& config, CoreId id, std::unique_ptr<io::Port> port, Crypto& crypto,
-                   core::PageSource& pages, NodeRings& rings, Sleeper& mesh)
+                   core::PageSource& pages, NodeRings& rings, Sleeper& mesh,
+                   const std::vector<std::unique_ptr<DataCore>>& all)
     : config_(config),
       id_(id),
       rings_(rings),
       mine_(*rings.cores[id.value]),
       mesh_(mesh),
+      all_(all),
       port_(std::move(port)),
       path_(std::make_unique<PacketPath>(config, id, *port_, crypto, pages, mine_)) {}
 
@@ -61,12 +63,16 @@ void DataCore::wake_others() noexcept {
     rings_.channels[static_cast<size_t>(__builtin_ctzll(touched))]->host.wake();
     touched &= touched - 1;
   }
+  if (mine_.handover == nullptr) return;
+  for (uint32_t bits = mine_.handover->take_touched(); bits != 0; bits &= bits - 1)
+    all_[static_cast<size_t>(__builtin_ctz(bits))]->wake();
 }
 
 bool DataCore::has_input() const noexcept {
   if (mine_.commands.size_approx() != 0 || mine_.frames_in.size_approx() != 0) return true;
-  return std::any_of(mine_.queues.begin(), mine_.queues.end(),
-                     [](const auto& queue) { return queue->to_core.size_approx() != 0; });
+  const auto has_packets = [](const auto& queue) { return queue->to_core.size_approx() != 0; };
+  if (std::any_of(mine_.queues.begin(), mine_.queues.end(), has_packets)) return true;
+  return mine_.handover != nullptr && mine_.handover->has_incoming();
 }
 
 void DataCore::sleep(Nanos now, Nanos last_work) noexcept {

@@ -5,8 +5,9 @@
 //   adaptive   an idle turn, then a sleep: until a batch arrives while traffic flows (each wake-up costs
 //              4 to 5 us, so single packets do not get one), until anything arrives when it does not
 //
-// Whoever puts something into a ring of this core calls wake() afterwards. The loop announces its sleep,
-// looks at the rings again, and only then waits in the port (core/wake_word.h has the argument).
+// Whoever puts something into a ring of this core, another data core included, calls wake() afterwards. The
+// loop announces its sleep, looks at the rings again, and only then waits in the port (core/wake_word.h has
+// the argument).
 //
 // Everything is made on the starting thread; from run() on it belongs to the core's thread, counters and
 // wake() excepted.
@@ -28,9 +29,11 @@ namespace trunkline::relay {
 
 class DataCore {
  public:
-  // `mesh` and the channels' hosts are whom this core wakes. All references outlive it.
+  // `mesh`, the channels' hosts and `all`, the data cores by number, are whom this core wakes. All references
+  // outlive it; `all` is complete before the first run.
   DataCore(const NodeConfig& config, CoreId id, std::unique_ptr<io::Port> port, Crypto& crypto,
-           core::PageSource& pages, NodeRings& rings, Sleeper& mesh);
+           core::PageSource& pages, NodeRings& rings, Sleeper& mesh,
+           const std::vector<std::unique_ptr<DataCore>>& all);
   ~DataCore();
 
   core::Result<UdpAddress> open_mesh(const UdpAddress& listen) { return path_->open_mesh(listen); }
@@ -71,6 +74,7 @@ class DataCore {
   NodeRings& rings_;
   CoreRings& mine_;
   Sleeper& mesh_;
+  const std::vector<std::unique_ptr<DataCore>>& all_;
   std::unique_ptr<io::Port> port_;
   std::unique_ptr<PacketPath> path_;
   core::WakeWord<> word_;

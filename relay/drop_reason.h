@@ -17,7 +17,8 @@ namespace trunkline::relay {
   X(bad_version,        "datagram of another wire version")                                                          \
   X(bad_type,           "datagram of a type that this version does not have")                                        \
   X(no_session,         "session index is not one of ours")                                                          \
-  X(wrong_core,         "session index names another core than the one it arrived on")                               \
+  X(wrong_core,         "session index names a core that this node does not have")                                   \
+  X(handover_full,      "belongs to another core of this node, which has all buffers that may be lent to it")         \
   X(bad_lane,           "lane is not one of the peer's cores")                                                       \
   X(not_authentic,      "tag does not match: forged, corrupted, or of an old key")                                   \
   X(replayed,           "counter was seen before: duplicated on the way, or replayed")                               \

@@ -21,6 +21,7 @@
 #include "relay/config.h"
 #include "relay/core_link.h"
 #include "relay/evidence_board.h"
+#include "relay/handover.h"
 
 namespace trunkline::relay {
 
@@ -93,6 +94,7 @@ struct CoreRings {
   EvidenceBoard evidence;                // core -> mesh: not a ring, the newest word on each session
   core::SpscRing<Frame> frames_out;      // core -> mesh: received
   std::vector<std::unique_ptr<HostQueue>> queues;
+  Handover* handover = nullptr;  // core -> other cores, and back; nullptr: there are no others
 };
 
 }  // namespace trunkline::relay

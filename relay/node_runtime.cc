@@ -81,7 +81,7 @@ NodeRuntime::NodeRuntime(NodeConfig config, LogTarget log)
 
 core::Result<std::unique_ptr<NodeRuntime>> NodeRuntime::start(NodeConfig config, LogTarget log) {
   std::unique_ptr<NodeRuntime> node(new NodeRuntime(std::move(config), log));
-  node->rings_ = std::make_unique<NodeRings>(node->config_);
+  node->rings_ = std::make_unique<NodeRings>(node->config_, node->pages_);
   if (auto made = node->make_cores(); !made) return made.error();
   std::vector<uint16_t> ports;
   for (const auto& core : node->cores_) ports.push_back(core->port().endpoint_address(0).port);
@@ -130,7 +130,7 @@ core::Result<void> NodeRuntime::make_cores() {
       wire = std::make_unique<io::ImpairedPort>(std::move(wire), paths, impaired);
     }
     auto core = std::make_unique<DataCore>(config_, CoreId{static_cast<uint8_t>(i)}, std::move(wire), crypto_,
-                                           pages_, *rings_, mesh_wake_);
+                                           pages_, *rings_, mesh_wake_, cores_);
     UdpAddress listen = config_.listen;
     if (listen.port != 0) listen.port = static_cast<uint16_t>(listen.port + i);
     auto bound = core->open_mesh(listen);
@@ -240,7 +240,19 @@ NodeRuntime::StopReport NodeRuntime::stop(Nanos drain) {
     report.cores.push_back(core->conservation());
     report.conserved = report.conserved && report.cores.back().holds();
   }
+  TL_CHECK(handover_adds_up());
   return report;
+}
+
+// What one core gave another took, or it waits between them.
+bool NodeRuntime::handover_adds_up() const {
+  uint64_t given = 0, taken = 0, waiting = 0;
+  for (const auto& core : cores_) {
+    given += core->path().counters().value(CoreCounter::handed_over);
+    taken += core->path().counters().value(CoreCounter::taken_over);
+  }
+  for (const auto& handover : rings_->handovers) waiting += handover->waiting();
+  return given == taken + waiting;
 }
 
 // ---- questions

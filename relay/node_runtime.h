@@ -91,6 +91,7 @@ class NodeRuntime {
   core::Result<void> start_device();
   core::Result<std::unique_ptr<io::Port>> make_wire(uint32_t core, std::string& why);
   core::Result<void> start_threads();
+  bool handover_adds_up() const;
   void say(LogLevel level, const std::string& text);
   void announce();
 

@@ -1,7 +1,8 @@
 // A packet's life, top to bottom. Stages stand in the order in which a packet meets them:
 //
 //   receive                                     a burst, by what its endpoint is for; edges (taps, the SFU,
-//                                               the mesh thread) are in relay/packet_path_edges.cc
+//                                               the mesh thread, other data cores) are in
+//                                               relay/packet_path_edges.cc
 //   open, open_batch, split                     authenticated, new, taken apart into records
 //   locate, fan_out, deliver                    label -> flow -> outputs
 //   to_queue, to_tap, to_link                   copied, once, into what leaves
@@ -70,6 +71,7 @@ uint32_t PacketPath::run_once(Nanos now) noexcept {
   work += take_frames();            // what it sends itself
   work += take_host_packets();      // published here
   work += receive();                // opened, located, copied to where they go; then given back
+  if (rings_.handover != nullptr) work += take_over();  // the same with what other data cores received
 
   liveness_.send_due(now);
   look_after_flows();
@@ -102,6 +104,9 @@ Conservation PacketPath::conservation() const noexcept {
 
 uint32_t PacketPath::receive() noexcept {
   const uint32_t count = port_.receive_burst(received_, now_);
+  // Again: what the mesh thread said before these were sent is in force. They may be the answer to it, and
+  // this thread may have lost its processor since it looked.
+  if (count > 0) take_commands();
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 1 < count) __builtin_prefetch(received_[i + 1].data);
     const core::Packet& packet = received_[i];
@@ -149,7 +154,8 @@ void PacketPath::open(const core::Packet& packet) noexcept {
       if (header.type > DatagramType::kHandshakeConfirm) return refuse(DropReason::bad_type);
       return take_handshake(packet, {data, length});
     }
-    if (SessionIndex::core(header.session_index) != core_.value) return refuse(DropReason::wrong_core);
+    const CoreId owner{SessionIndex::core(header.session_index)};
+    if (owner != core_) return hand_over(packet, {data, length}, owner);
     Session* session = sessions_.find(header.session_index);
     if (session == nullptr) return refuse(DropReason::no_session);
     if (header.lane >= session->peer_cores) return refuse(DropReason::bad_lane);

@@ -1,6 +1,7 @@
 // PacketPath: the life of a packet on one data core. relay/packet_path.cc reads top to bottom in the order in
 // which a packet meets it; what each stage stands on has a file of its own:
 //
+//   handover                       datagrams of other data cores
 //   session_table, replay_window   which session a datagram is of, and whether it was seen
 //   flow_table                     label -> flow, and the flow's outputs
 //   lane_writer                    records -> sealed runs of datagrams for peers (the one copy)
@@ -9,20 +10,21 @@
 //   feedback, liveness             requests to publishers; heartbeats and evidence
 //   transmitter                    buffers, importance, the port
 //
-// One thread runs it to completion and shares nothing with other cores. It meets the mesh thread and the
-// hosts in CoreRings, the world in the Port, and time in its argument, so the simulator runs the same object
-// file. Nothing waits (bundle_wait apart), nothing allocates after construction (opening a tap apart),
+// One thread runs it to completion and shares nothing with other cores. It meets them, the mesh thread and
+// the hosts in CoreRings, the world in the Port, and time in its argument, so the simulator runs the same
+// object file. Nothing waits (bundle_wait apart), nothing allocates after construction (opening a tap apart),
 // nothing calls the system but the port.
 //
 // Conservation. What is counted is units:
-//   * a datagram that is dropped whole or is a handshake: 1
+//   * a datagram that is dropped whole, is a handshake, or is handed to another data core: 1
 //   * a record of an opened datagram: 1; of media that found its flow: one per output, at least 1
 //   * a packet from a host queue, an ingest tap or an egress tap's far end: the same
 //   * a frame from the mesh thread: 1
 //   and always  received == forwarded + dropped + held.
-// forwarded: taken by the port, put into a host queue, handed to the mesh thread, or consumed here
-// (heartbeats, probes). held: lies in an open datagram or an unsent run. Heartbeats and requests that we make
-// ourselves are not units; their loss is own_records_lost.
+// forwarded: taken by the port, put into a host queue, handed to the mesh thread or to another data core, or
+// consumed here (heartbeats, probes). Who takes a datagram over counts it as if it had arrived there, so over
+// all cores handed_over == taken_over + what waits in between. held: lies in an open datagram or an unsent
+// run. Heartbeats and requests that we make ourselves are not units; their loss is own_records_lost.
 #pragma once
 
 #include <array>
@@ -134,6 +136,8 @@ class PacketPath {
   void take_host_packet(uint16_t queue, const HostPacket& packet) noexcept;
   void take_published(const core::Packet& packet, FlowId flow) noexcept;
   void take_from_subscriber(const core::Packet& packet) noexcept;
+  void hand_over(const core::Packet& packet, Bytes datagram, CoreId to) noexcept;
+  uint32_t take_over() noexcept;
   void take_handshake(const core::Packet& packet, Bytes datagram) noexcept;
   void take_link_record(Session& session, uint8_t lane, const RecordHeader& header,
                         const uint8_t* payload) noexcept;

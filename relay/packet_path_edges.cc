@@ -1,6 +1,6 @@
-// Where PacketPath meets the others: frames of the mesh thread, packets of the SFU, plain RTP of taps, and
-// the records that concern a link rather than a track. Each ends here, or becomes a Record for
-// relay/packet_path.cc.
+// Where PacketPath meets the others: frames of the mesh thread, packets of the SFU, plain RTP of taps,
+// datagrams of other data cores, and the records that concern a link rather than a track. Each ends here, or
+// becomes a Record for relay/packet_path.cc.
 #include <algorithm>
 
 #include "relay/packet_path.h"
@@ -138,6 +138,37 @@ void PacketPath::take_from_subscriber(const core::Packet& packet) noexcept {
     record.link = kNoLink;
     ++record_count_;
   });
+}
+
+// ---- between data cores: a datagram goes to the core of its lane unopened, and is opened there as if it had
+// arrived there
+
+void PacketPath::hand_over(const core::Packet& packet, Bytes datagram, CoreId to) noexcept {
+  Handover* const handover = rings_.handover;
+  if (handover == nullptr || !handover->reaches(to)) return refuse(DropReason::wrong_core);
+  if (!handover->try_give(to, packet, datagram)) return refuse(DropReason::handover_full);
+  accounting_.received(1);
+  accounting_.forwarded(1);
+  accounting_.count(CoreCounter::handed_over);
+  accounting_.count(CoreCounter::handed_over_bytes, datagram.size());
+}
+
+uint32_t PacketPath::take_over() noexcept {
+  rings_.handover->finish();  // what this run handed over is on its way before we work for ourselves
+  uint32_t taken = 0;
+  for (HandoverLane* const lane : rings_.handover->incoming()) {
+    const std::span<core::Packet> packets = lane->peek();
+    if (packets.empty()) continue;
+    take_commands();  // as in receive()
+    for (const core::Packet& packet : packets) core::prefetch_line(packet.data);
+    for (const core::Packet& packet : packets) open(packet);
+    open_batch();
+    relay_batch();
+    taken += static_cast<uint32_t>(packets.size());
+    lane->give_back(packets);
+  }
+  accounting_.count(CoreCounter::taken_over, taken);
+  return taken;
 }
 
 // ---- from the wire: what is the mesh thread's

@@ -9,9 +9,12 @@
 
 namespace trunkline::relay {
 
-NodeRings::NodeRings(const NodeConfig& config) {
-  for (uint32_t i = 0; i < config.data_cores; ++i)
+NodeRings::NodeRings(const NodeConfig& config, core::PageSource& pages)
+    : handovers(Handover::make(config, pages)) {
+  for (uint32_t i = 0; i < config.data_cores; ++i) {
     cores.push_back(std::make_unique<CoreRings>(config.limits, config.host_queues));
+    if (!handovers.empty()) cores.back()->handover = handovers[i].get();
+  }
   for (uint32_t i = 0; i < config.host_queues; ++i)
     channels.push_back(
         std::make_unique<HostChannel>(i, config.limits.command_depth, config.limits.max_acquires));
@@ -24,7 +27,7 @@ std::vector<RingRow> ring_table(const NodeConfig& config) {
   const uint32_t core_depth = std::bit_ceil(limits.core_ring_depth);
   const uint32_t frame_depth = std::bit_ceil(limits.frame_ring_depth);
   const uint32_t packet_depth = std::bit_ceil(limits.queue_depth);
-  return {
+  std::vector<RingRow> rows = {
       {"commands", "mesh", "data core", "CoreCommand", sizeof(CoreCommand), core_depth, cores,
        "the mesh makes no step until there is room for one"},
       {"frames_in", "mesh", "data core", "Frame", sizeof(Frame), frame_depth, cores,
@@ -50,6 +53,14 @@ std::vector<RingRow> ring_table(const NodeConfig& config) {
        "the mesh leaves the question in its ring"},
       {"log", "mesh", "service", "LogLine", sizeof(LogLine), kLogDepth, 1, "dropped, counted: log_lost"},
   };
+  if (cores > 1) {  // one of each for each ordered pair of them
+    const uint32_t share = Handover::share(config);
+    rows.push_back({"handover", "data core", "data core", "Packet", sizeof(core::Packet), share,
+                    cores * (cores - 1), "dropped, counted: handover_full"});
+    rows.push_back({"handover home", "data core", "data core", "Buffer*", sizeof(core::Buffer*), share,
+                    cores * (cores - 1), "cannot be: no more are lent than it has slots"});
+  }
+  return rows;
 }
 
 std::vector<MemoryRow> memory_table(const NodeConfig& config) {
@@ -75,6 +86,13 @@ std::vector<MemoryRow> memory_table(const NodeConfig& config) {
   // at the port. What is in one place is not in another, so the sum of the places is what is configured.
   rows.push_back({"transmit buffers: filling, finished, or at the port",
                   uint64_t{limits.transmit_buffers} * kRunBufferStride * config.data_cores});
+  // Where a hand-over buffer can be: on its way to another core, in hand there, or on its way back. Each
+  // other core has a share of its own, so the sum of the shares is the pool.
+  if (config.data_cores > 1) {
+    rows.push_back({"hand-over buffers: with other cores, or on their way",
+                    uint64_t{Handover::share(config)} * (config.data_cores - 1) *
+                        Handover::buffer_bytes(config) * config.data_cores});
+  }
   uint64_t sum = 0;
   for (const MemoryRow& row : rows) sum += row.bytes;
   rows.push_back({"sum", sum});

@@ -34,8 +34,10 @@ struct LogLine {
 inline constexpr uint32_t kLogDepth = 1'024;
 
 struct NodeRings {
-  explicit NodeRings(const NodeConfig& config);
+  // `pages` is where buffers that go from core to core are taken from; it outlives the rings.
+  NodeRings(const NodeConfig& config, core::PageSource& pages);
 
+  std::vector<std::unique_ptr<Handover>> handovers;    // by CoreId; none when there is one data core
   std::vector<std::unique_ptr<CoreRings>> cores;       // by CoreId
   std::vector<std::unique_ptr<HostChannel>> channels;  // by host queue
   QuestionRings ask;                                   // why does this track (not) flow?

@@ -111,6 +111,7 @@ TEST(ConfigToml, TheExampleStatesTheDefaults) {
   EXPECT_EQ(example->limits.core_ring_depth, fresh.limits.core_ring_depth);
   EXPECT_EQ(example->limits.frame_ring_depth, fresh.limits.frame_ring_depth);
   EXPECT_EQ(example->limits.transmit_buffers, fresh.limits.transmit_buffers);
+  EXPECT_EQ(example->limits.handover_buffers, fresh.limits.handover_buffers);
 }
 
 TEST(ConfigToml, NamesWhatIsWrongWithAValue) {

@@ -128,10 +128,36 @@ TEST(Topology, ListsEveryRingAndAddsUpItsMemory) {
     const bool one_at_a_time = name == "questions" || name == "replies";
     EXPECT_GE(ring.depth, one_at_a_time ? QuestionRings::kDepth : ring.count > 0 ? 16u : 0u) << name;
   }
-  const NodeRings rings(config);
+  core::HeapPageSource pages;
+  const NodeRings rings(config, pages);
   EXPECT_EQ(rings.cores.size(), 1u);
   EXPECT_EQ(rings.channels.size(), 2u);
   EXPECT_EQ(rings.cores[0]->commands.capacity(), ring_table(config)[0].depth);
+}
+
+TEST(Topology, DataCoresHaveRingsBetweenThemWhereThereAreSeveral) {
+  NodeConfig config = small_config();
+  const auto has = [&](const char* what) { return topology_text(config).find(what) != std::string::npos; };
+  EXPECT_FALSE(has("handover"));
+  EXPECT_FALSE(has("hand-over"));
+  config.data_cores = 4;
+  core::HeapPageSource pages;
+  const NodeRings rings(config, pages);
+  ASSERT_EQ(rings.handovers.size(), 4u);
+  uint64_t pools = 0;
+  for (const auto& handover : rings.handovers) {
+    EXPECT_EQ(handover->incoming().size(), 3u);
+    pools += handover->pool().memory().size();
+  }
+  uint32_t lanes = 0;
+  for (const RingRow& ring : ring_table(config)) {
+    if (std::string(ring.name).find("handover") != 0) continue;
+    EXPECT_EQ(ring.depth * 3, rings.handovers[0]->pool().count()) << "a slot for each buffer of a share";
+    lanes += ring.count;
+  }
+  EXPECT_EQ(lanes, 2u * 12);
+  const auto memory = memory_table(config);
+  EXPECT_EQ(memory[memory.size() - 2].bytes, pools);
 }
 
 TEST(Snapshot, GivesBackTheLatestValueWhole) {
@@ -221,7 +247,8 @@ class Driver : public ::testing::Test {
   NullCrypto crypto_{rng_};
   const uint16_t port_ = 7000;
   MeshNode node_{config_, 1, {&port_, 1}, rng_, crypto_};
-  NodeRings rings_{config_};
+  core::HeapPageSource pages_;
+  NodeRings rings_{config_, pages_};
   MeshDriver driver_{config_, node_, rings_};
 
   uint64_t acquire(HostChannel& channel, Nanos submitted = {}) {

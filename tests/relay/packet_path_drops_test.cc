@@ -93,6 +93,15 @@ const Row kRows[] = {
      }},
     {DropReason::wrong_core, "an index of core 3", 1, 0,
      [](H& h) { raw(h, with_header({.session_index = relay::SessionIndex::make(CoreId{3}, 0, 1)})); }},
+    {DropReason::handover_full, "one more for core 1 than buffers may be lent to it", 1, 16,
+     [](H& h) {
+       h.config.data_cores = 2;
+       h.config.limits.handover_buffers = 16;
+       h.handover = std::make_unique<relay::Handover>(h.config, CoreId{0}, h.pages);
+       h.rings.handover = h.handover.get();
+       for (int i = 0; i < 17; ++i)
+         raw(h, with_header({.session_index = relay::SessionIndex::make(CoreId{1}, 0, 1)}));
+     }},
     {DropReason::bad_lane, "lane 1 of a peer with one core", 1, 0,
      [](H& h) {
        Peer& from = relayed(h);

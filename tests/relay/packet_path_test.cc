@@ -62,6 +62,21 @@ TEST(PacketPath, DeliversToAHostQueueAndAnEgressTapAndALinkFromOnePublishedPacke
   EXPECT_EQ(h.path->conservation().forwarded, 3u);
 }
 
+// The mesh thread opens a flow, asks a peer for it, and the peer's first packets are here: all between a look
+// at the commands and the receive call, for the thread had lost its processor.
+TEST(PacketPath, WhatTheMeshThreadSaidBeforeAPacketWasSentIsInForceForIt) {
+  PathHarness h;
+  Peer& from = h.link_up(0);
+  h.port.when_received = [&] {
+    h.upstream_flow(1, 0);
+    h.output(1, PathHarness::to_queue(1));
+  };
+  h.arrive(from, {record(media(h.label(1)), rtp({}))});
+  h.run();
+  EXPECT_EQ(h.drops(DropReason::no_route), 0u);
+  EXPECT_EQ(h.delivered(1).size(), 1u);
+}
+
 // ---- fan-out
 
 TEST(PacketPath, FansOutToEveryNumberOfOutputsFrom1To64AndRemovesThemAgain) {

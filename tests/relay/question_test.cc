@@ -31,7 +31,8 @@ class QuestionTest : public ::testing::Test {
   NullCrypto crypto_{rng_};
   const uint16_t port_ = 7000;
   MeshNode node_{config_, 1, {&port_, 1}, rng_, crypto_};
-  NodeRings rings_{config_};
+  core::HeapPageSource pages_;
+  NodeRings rings_{config_, pages_};
   MeshDriver driver_{config_, node_, rings_};
   Nanos now_ = core::from_ms(1);
   uint64_t serial_ = 0;

@@ -1,9 +1,14 @@
 // Two nodes in one process over loopback, threads and all, driven through the C ABI. Payloads check
 // themselves; the same tests run under ThreadSanitizer.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <set>
 
@@ -78,6 +83,132 @@ TEST(TwoNodes, RelayOverSeveralDataCoresAndQueues) {
     const Relayed track = relay_track(from, to, "track-" + std::to_string(index), TL_CLASS_AUDIO);
     send(from, track.publication, 0, 100, 300);
     receive(to, track.subscription, 100, 300);
+  }
+}
+
+// A hop between the nodes that sends what is for one data core of B to the port of the next one, as a network
+// card that spreads by addresses and ports does. Handshakes go where they are for. A has one core; B listens
+// on 127.0.0.1 and is known to A as 127.0.0.2, where this hop is.
+class WrongPorts {
+ public:
+  WrongPorts(int a, int b, uint32_t cores) : a_(a), b_(b) {
+    for (uint32_t k = 0; k < cores; ++k) {
+      sockets_.push_back({socket(AF_INET, SOCK_DGRAM, 0), POLLIN, 0});
+      const sockaddr_in here = address(2, b + static_cast<int>(k));
+      bound_ = bound_ && bind(sockets_[k].fd, reinterpret_cast<const sockaddr*>(&here), sizeof here) == 0;
+    }
+    thread_ = std::thread([this] { run(); });
+  }
+  ~WrongPorts() {
+    stop_.store(true);
+    thread_.join();
+    for (const pollfd& socket : sockets_) close(socket.fd);
+  }
+  bool bound() const { return bound_; }
+  uint64_t sent_wrong() const { return sent_wrong_.load(); }
+
+ private:
+  static sockaddr_in address(uint8_t host, int port) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(0x7f000000u + host);
+    to.sin_port = htons(static_cast<uint16_t>(port));
+    return to;
+  }
+  void run() {
+    while (!stop_.load()) {
+      if (poll(sockets_.data(), sockets_.size(), 20) <= 0) continue;
+      for (size_t k = 0; k < sockets_.size(); ++k) {
+        if (sockets_[k].revents != 0) forward(k);
+      }
+    }
+  }
+  void forward(size_t k) {
+    uint8_t bytes[2048];
+    sockaddr_in from{};
+    socklen_t length = sizeof from;
+    const ssize_t got =
+        recvfrom(sockets_[k].fd, bytes, sizeof bytes, 0, reinterpret_cast<sockaddr*>(&from), &length);
+    if (got <= 0) return;
+    const bool from_a = ntohs(from.sin_port) == a_;
+    const bool handshake = (bytes[0] >> 2 & 7) != 0;  // docs/protocol.md: version 3, type 3, phase 2
+    const bool wrong = from_a && !handshake;
+    const size_t port = wrong ? (k + 1) % sockets_.size() : k;
+    const sockaddr_in to = from_a ? address(1, b_ + static_cast<int>(port)) : address(1, a_);
+    sendto(sockets_[k].fd, bytes, static_cast<size_t>(got), 0, reinterpret_cast<const sockaddr*>(&to),
+           sizeof to);
+    if (wrong) sent_wrong_.fetch_add(1);
+  }
+
+  int a_, b_;
+  bool bound_ = true;
+  std::vector<pollfd> sockets_;
+  std::atomic<bool> stop_{false};
+  std::atomic<uint64_t> sent_wrong_{0};
+  std::thread thread_;
+};
+
+// The sum over all data cores of one number of the statistics.
+int64_t sum_over_cores(const Node& node, const std::string& key) {
+  const auto json = node.stats_json();
+  if (!json) return -1;
+  const size_t end = json->find("\"mesh\":");
+  const std::string name = '"' + key + "\":";
+  int64_t sum = 0;
+  for (size_t at = json->find(name); at < end; at = json->find(name, at + 1))
+    sum += std::atoll(json->c_str() + at + name.size());
+  return sum;
+}
+
+TEST(TwoNodes, RelayWhatArrivesAtThePortOfAnotherDataCore) {
+  for (const uint32_t cores : {2u, 3u}) {
+    const int a = next_port(), b = next_port();
+    WrongPorts hop(a, b, cores);
+    ASSERT_TRUE(hop.bound());
+    const std::string in_b = "data_cores = " + std::to_string(cores) + "\n";
+    auto node_a =
+        open_lab({1, "127.0.0.1:" + std::to_string(a), "", {{2, "127.0.0.2:" + std::to_string(b)}}});
+    auto node_b =
+        open_lab({2, "127.0.0.1:" + std::to_string(b), in_b, {{1, "127.0.0.1:" + std::to_string(a)}}});
+    ASSERT_TRUE(node_a) << node_a.error().text;
+    ASSERT_TRUE(node_b) << node_b.error().text;
+    ASSERT_TRUE(eventually([&] { return link_is_up(*node_a) && link_is_up(*node_b); }));
+    Queue from = open_queue(*node_a, 0), to = open_queue(*node_b, 0);
+    constexpr uint16_t kTracks = 6, kPackets = 100;
+    for (int i = 0; i < kTracks; ++i) {  // as many on each core of B as chance will have it
+      const Relayed track = relay_track(from, to, "track-" + std::to_string(i), TL_CLASS_AUDIO);
+      send(from, track.publication, 0, kPackets, 300);
+      receive(to, track.subscription, kPackets, 300);
+    }
+    EXPECT_GT(hop.sent_wrong(), 0u);
+    EXPECT_GT(sum_over_cores(*node_b, "handed_over"), 0);
+    EXPECT_EQ(sum_over_cores(*node_b, "wrong_core"), 0);
+    EXPECT_EQ(sum_over_cores(*node_b, "handover_full"), 0);
+    EXPECT_TRUE(eventually([&] {  // at rest between two heartbeats
+      const int64_t taken = sum_over_cores(*node_b, "taken_over");
+      return sum_over_cores(*node_b, "handed_over") == taken;
+    }));
+  }
+}
+
+TEST(TwoNodes, RelayOverUpToSixteenDataCores) {
+  static constexpr uint32_t kCores[] = {3, 8, 16};
+  for (const uint32_t cores : kCores) {
+    const int a = 47'000 + static_cast<int>(cores) * 40, b = a + 20;
+    const std::string in_node = "data_cores = " + std::to_string(cores) + "\n";
+    auto node_a =
+        open_lab({1, "127.0.0.1:" + std::to_string(a), in_node, {{2, "127.0.0.1:" + std::to_string(b)}}});
+    auto node_b =
+        open_lab({2, "127.0.0.1:" + std::to_string(b), in_node, {{1, "127.0.0.1:" + std::to_string(a)}}});
+    ASSERT_TRUE(node_a) << node_a.error().text;
+    ASSERT_TRUE(node_b) << node_b.error().text;
+    ASSERT_TRUE(eventually([&] { return link_is_up(*node_a) && link_is_up(*node_b); }));
+    Queue from = open_queue(*node_a, 0), to = open_queue(*node_b, 0);
+    for (uint32_t i = 0; i < 2 * cores; ++i) {
+      const Relayed track = relay_track(from, to, "track-" + std::to_string(i), TL_CLASS_AUDIO);
+      send(from, track.publication, 0, 20, 300);
+      receive(to, track.subscription, 20, 300);
+    }
   }
 }
 

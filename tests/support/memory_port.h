@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ class MemoryPort : public io::Port {
   bool keep_buffers = false;          // until release_kept()
   bool swallow = false;               // do not copy what is sent (allocation tests, benches)
   bool refuse_endpoints = false;
+  std::function<void()> when_received;  // something else that happens just then
   // What the test reads.
   std::vector<SentRun> sent;
   uint64_t swallowed_datagrams = 0;
@@ -77,6 +79,7 @@ class MemoryPort : public io::Port {
       packet.time = now;
     }
     lent += count;
+    if (count > 0 && when_received) when_received();
     return count;
   }
   void give_back(std::span<core::Packet> packets) noexcept override {

@@ -95,15 +95,15 @@ inline ByteVector concat(const std::vector<ByteVector>& parts) {
   return out;
 }
 
-// The other end of one link.
+// The other end of one link, as it speaks to one of our data cores.
 class Peer {
  public:
-  Peer(relay::Crypto& crypto, relay::LinkId link, uint32_t slot, core::UdpAddress address, uint8_t cores = 1)
-      : session_(crypto.make_session()) {
+  Peer(relay::Crypto& crypto, relay::LinkId link, uint32_t slot, core::UdpAddress address, uint8_t cores = 1,
+       core::CoreId to = {})
+      : to_(to), session_(crypto.make_session()) {
     install.slot = slot;
     install.link = link;
-    install.receive_index =
-        relay::SessionIndex::make(core::CoreId{0}, slot, static_cast<uint16_t>(77 + slot));
+    install.receive_index = relay::SessionIndex::make(to, slot, static_cast<uint16_t>(77 + slot));
     install.keys.suite = relay::Suite::kModel;
     for (uint8_t i = 0; i < 32; ++i) {
       install.keys.send_secret[i] = static_cast<uint8_t>(1 + i + slot);
@@ -136,7 +136,7 @@ class Peer {
     relay::encode_header(out.data(), header);
     std::copy(records.begin(), records.end(), out.begin() + relay::kHeaderBytes);
     relay::SealJob job{out.data(), static_cast<uint32_t>(out.size() - relay::kTagBytes)};
-    session_->seal(core::CoreId{lane}, core::CoreId{0}, {&job, 1});
+    session_->seal(core::CoreId{lane}, to_, {&job, 1});
     return out;
   }
 
@@ -146,7 +146,7 @@ class Peer {
     ok = false;
     if (datagram.size() < relay::kHeaderBytes + relay::kTagBytes) return out;
     relay::OpenJob job{datagram.data(), static_cast<uint32_t>(datagram.size()), false};
-    session_->open(core::CoreId{0}, core::CoreId{to}, {&job, 1});
+    session_->open(to_, core::CoreId{to}, {&job, 1});
     if (!job.authentic) return out;
     std::size_t at = relay::kHeaderBytes;
     const std::size_t end = datagram.size() - relay::kTagBytes;
@@ -170,6 +170,7 @@ class Peer {
   }
 
  private:
+  core::CoreId to_;
   std::unique_ptr<relay::SessionCrypto> session_;
 };
 

@@ -64,6 +64,7 @@ class PathHarness {
   core::Rng rng{1};
   relay::ModelCrypto crypto{rng};
   core::HeapPageSource pages;
+  std::unique_ptr<relay::Handover> handover;  // when a test says that there are other cores
   relay::CoreRings rings;
   std::unique_ptr<relay::PacketPath> path;
   std::vector<std::unique_ptr<Peer>> peers;  // by link

@@ -30,7 +30,7 @@ SimNode::SimNode(NodeIndex index, uint64_t seed, const relay::NodeConfig& config
       rng_(stream(seed, "node", incarnation * 1'000 + index)),
       crypto_(rng_),
       wired_(make_port(network, config)),
-      rings_(config),
+      rings_(config, pages_),
       mesh_(config, incarnation, kPorts, rng_, crypto_),
       driver_(config, mesh_, rings_),
       path_(std::make_unique<relay::PacketPath>(config, core::CoreId{0}, *wired_, crypto_, pages_,
