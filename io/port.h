@@ -107,7 +107,7 @@ enum class SleepUntil : uint8_t {
 class FrameSource {
  public:
   virtual ~FrameSource() = default;
-  // Fills the front of `out` with frames of one reference each; returns how many there were.
+  // Fills the front of `out` with frames; returns how many there were. Nobody counts references on them.
   virtual uint32_t alloc_frames(std::span<core::Buffer*> out) noexcept = 0;
   virtual void free_frames(std::span<core::Buffer* const> frames) noexcept = 0;
   // How many more may be had, at least.
@@ -115,6 +115,14 @@ class FrameSource {
   // All there are; Buffer::index is below it.
   virtual uint32_t frame_count() const noexcept = 0;
 };
+
+// A packet to transmit that lies in a frame of the port says so, and is known without a look at its buffer.
+inline void mark_frame(core::Packet& packet) noexcept {
+  packet.reserved_2 = 1;
+}
+inline bool is_frame(const core::Packet& packet) noexcept {
+  return packet.reserved_2 != 0;
+}
 
 class Port {
  public:

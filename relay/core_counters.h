@@ -25,6 +25,7 @@ namespace trunkline::relay {
   X(media_in,            "media records and edge packets that found their flow")                      \
   X(media_bytes_in,      "payload bytes of those")                                                    \
   X(media_to_links,      "media records appended to datagrams for peers")                             \
+  X(media_in_place,      "of these, packets that left in the frame that they had arrived in")           \
   X(media_to_queues,     "media packets copied into host queues")                                     \
   X(media_to_taps,       "media packets appended to runs for egress taps")                            \
   X(feedback_in,         "feedback records and RTCP from subscribers")                                \

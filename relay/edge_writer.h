@@ -57,7 +57,7 @@ class EdgeWriter {
   // Which frame the run holds last, for a refusal. Contract: after an append().
   void note(const FrameNote& frame) noexcept {
     info_.note = frame;
-    info_.notes = 1;
+    info_.inline_note = true;
   }
 
   // End of the loop's run.

@@ -109,6 +109,7 @@ void LaneWriter::end_run(Stream& s, Nanos now) noexcept {
     run.owner_port = endpoint;
     run.owner_core = core_.value;
     run.address = session->address_of(CoreId{s.remote_core});
+    if (transmitter_.sends_received()) io::mark_frame(run);
     transmitter_.queue(run,
                        {.kind = OutputKind::kLink,
                         .target = s.link,
@@ -128,6 +129,49 @@ void LaneWriter::end_run(Stream& s, Nanos now) noexcept {
   s.reached = false;
   s.units = 0;
   s.own = 0;
+}
+
+DropReason LaneWriter::forward(Stream& s, const RecordHeader& header, const core::Packet& received,
+                               ptrdiff_t at, const FrameNote& note, Nanos now) noexcept {
+  const uint32_t plain = kHeaderBytes + kRecordHeaderBytes + header.length;
+  if (plain > s.max_plain) return DropReason::too_big;
+  Session* session = sessions_.active(s.link);
+  const uint16_t endpoint = endpoints_[session->peer_address.family == 6 ? 1 : 0];
+  if (endpoint == kNoEndpoint) return DropReason::link_gone;
+  if (s.buffer != nullptr) {  // what came before it leaves before it
+    if (s.open != 0) close_datagram(s, now);
+    if (s.buffer != nullptr) end_run(s, now);
+  }
+  uint8_t* const datagram = received.data + at - kRecordHeaderBytes - kHeaderBytes;
+  encode_record(datagram + kHeaderBytes, header);
+  SessionLane& lane = session->lanes[s.remote_core];
+  DatagramHeader datagram_header;
+  datagram_header.lane = core_.value;
+  datagram_header.session_index = lane.peer_index;
+  datagram_header.counter = lane.send_counter++;
+  encode_header(datagram, datagram_header);
+  SealJob job{datagram, plain};
+  session->crypto->seal(core_, CoreId{s.remote_core}, {&job, 1});
+  accounting_.count(CoreCounter::datagrams_sealed);
+  core::Packet run;
+  run.data = datagram;
+  run.buffer = received.buffer;
+  run.length = plain + kTagBytes;
+  run.traffic_class = static_cast<uint8_t>(header.traffic_class);
+  run.owner_port = endpoint;
+  run.owner_core = core_.value;
+  run.address = session->address_of(CoreId{s.remote_core});
+  io::mark_frame(run);
+  transmitter_.queue(run,
+                     {.kind = OutputKind::kLink,
+                      .target = s.link,
+                      .remote_core = s.remote_core,
+                      .inline_note = has_frames(header.traffic_class),
+                      .units = 1,
+                      .own = 0,
+                      .note = note},
+                     now);
+  return kNoDrop;
 }
 
 void LaneWriter::seal(Stream& s, Session& session) noexcept {

@@ -82,6 +82,11 @@ class LaneWriter {
     if (header.traffic_class > stream.traffic_class) stream.traffic_class = header.traffic_class;
     return kNoDrop;
   }
+  // A record that came alone in its datagram, its payload `at` bytes into it: new headers are written over
+  // the old ones, and the received frame leaves as it is. kNoDrop, and the frame is taken; or why not:
+  // too_big, link_gone. Contract: Transmitter::sends_received(), and sessions.active(stream.link).
+  DropReason forward(Stream& stream, const RecordHeader& header, const core::Packet& received, ptrdiff_t at,
+                     const FrameNote& note, Nanos now) noexcept;
   // Small records for core 0 of this peer come soon.
   void prefetch(LinkId link) const noexcept {
     if (link >= sessions_.links()) return;

@@ -104,6 +104,7 @@ Conservation PacketPath::conservation() const noexcept {
 
 uint32_t PacketPath::receive() noexcept {
   const uint32_t count = port_.receive_burst(received_, now_);
+  const bool in_frames = transmitter_.sends_received();
   // Again: what the mesh thread said before these were sent is in force. They may be the answer to it, and
   // this thread may have lost its processor since it looked.
   if (count > 0) take_commands();
@@ -113,7 +114,7 @@ uint32_t PacketPath::receive() noexcept {
     const Endpoint& endpoint = taps_.endpoint(packet.owner_port);
     switch (endpoint.use) {
       case EndpointUse::kMesh:
-        open(packet);
+        open(packet, in_frames ? static_cast<uint8_t>(i + 1) : uint8_t{0});
         break;
       case EndpointUse::kIngest:
         take_published(packet, endpoint.flow);
@@ -129,7 +130,7 @@ uint32_t PacketPath::receive() noexcept {
   }
   open_batch();
   relay_batch();
-  // Nothing points into the received bytes any more.
+  // Nothing points into the received bytes any more but frames that were kept.
   if (count > 0) port_.give_back({received_.data(), count});
   return count;
 }
@@ -145,7 +146,7 @@ bool all_zero(const uint8_t* from, const uint8_t* to) noexcept {
 // ---- open: authenticated, decrypted, split into records. Datagrams of one session and lane are opened
 // together
 
-void PacketPath::open(const core::Packet& packet) noexcept {
+void PacketPath::open(const core::Packet& packet, uint8_t frame) noexcept {
   for_each_datagram(packet, [&](uint8_t* data, uint32_t length) {
     if (length < kHeaderBytes + kTagBytes) return refuse(DropReason::short_datagram);
     const DatagramHeader header = decode_header(data);
@@ -170,6 +171,7 @@ void PacketPath::open(const core::Packet& packet) noexcept {
     }
     open_jobs_[open_count_] = {data, length, false};
     open_counters_[open_count_] = header.counter;
+    open_frames_[open_count_] = frame;
     ++open_count_;
   });
 }
@@ -193,13 +195,14 @@ void PacketPath::open_batch() noexcept {
     }
     ++opened;
     liveness_.heard(session, opening_lane_, now_);
-    split(session, opening_lane_, {job.data + kHeaderBytes, job.length - kHeaderBytes - kTagBytes});
+    split(session, opening_lane_, {job.data + kHeaderBytes, job.length - kHeaderBytes - kTagBytes},
+          open_frames_[i]);
   }
   accounting_.count(CoreCounter::datagrams_opened, opened);
   open_count_ = 0;
 }
 
-void PacketPath::split(Session& session, uint8_t lane, Bytes records) noexcept {
+void PacketPath::split(Session& session, uint8_t lane, Bytes records, uint8_t frame) noexcept {
   const uint8_t* at = records.data();
   const uint8_t* const end = at + records.size();
   uint32_t count = 0;
@@ -233,6 +236,7 @@ void PacketPath::split(Session& session, uint8_t lane, Bytes records) noexcept {
     record.layer = header.layer;
     record.keyframe = header.keyframe;
     record.frame_end = header.frame_end;
+    record.alone_in = count == 1 && at == end ? frame : uint8_t{0};
     ++record_count_;
   }
   accounting_.received(count);
@@ -315,10 +319,12 @@ void PacketPath::deliver(Flow& flow, FlowId id, Group group) noexcept {
 
   if (flow.output_count == 0) return accounting_.drop(DropReason::no_output, group.size());
   accounting_.received((flow.output_count - 1u) * group.size());
+  uint32_t left = flow.output_count;
   flows_.for_each_output(flow, [&](OutputSlot& output, uint64_t handle) {
+    --left;
     switch (output.kind) {
       case OutputKind::kLink:
-        to_link(id, output, group);
+        to_link(id, output, group, left == 0);
         break;
       case OutputKind::kQueue:
         to_queue(id, output, handle, group);
@@ -381,7 +387,7 @@ void PacketPath::to_tap(FlowId id, OutputSlot& output, Group group) noexcept {
   }
 }
 
-void PacketPath::to_link(FlowId id, OutputSlot& output, Group group) noexcept {
+void PacketPath::to_link(FlowId id, OutputSlot& output, Group group, bool last) noexcept {
   if (sessions_.active(output.target) == nullptr) {
     return accounting_.drop(DropReason::link_gone, group.size());
   }
@@ -406,7 +412,11 @@ void PacketPath::to_link(FlowId id, OutputSlot& output, Group group) noexcept {
     header.ttl = static_cast<uint8_t>(record.ttl - 1);
     header.layer = record.layer;
     header.length = record.length;
-    const DropReason refused = lanes_.append(stream, header, record.payload, now_);
+    // What it lies in is needed by nobody after the last output: it goes on as it is. Small records are
+    // copied, to share a datagram.
+    const bool forwards = last && record.alone_in != 0 && stream.kind == LaneWriter::StreamKind::kVideo;
+    const DropReason refused =
+        forwards ? forward(id, stream, header, record) : lanes_.append(stream, header, record.payload, now_);
     if (refused == DropReason::too_big) {
       accounting_.drop(refused);
       report_too_big(id, record.length, LaneWriter::max_payload(stream));
@@ -416,13 +426,26 @@ void PacketPath::to_link(FlowId id, OutputSlot& output, Group group) noexcept {
       lost(id, output, record, refused);
       continue;
     }
+    ++appended;
+    if (forwards) continue;
     LaneWriter::add_units(stream, 1);
     if (has_frames(record.traffic_class)) {
       lanes_.note(stream, {id, record_ssrc(record), record_timestamp(record), !record.frame_end});
     }
-    ++appended;
   }
   accounting_.count(CoreCounter::media_to_links, appended);
+}
+
+DropReason PacketPath::forward(FlowId id, LaneWriter::Stream& stream, const RecordHeader& header,
+                               const Record& record) noexcept {
+  core::Packet& packet = received_[record.alone_in - 1u];
+  const FrameNote note{id, record_ssrc(record), record_timestamp(record), !record.frame_end};
+  const DropReason refused = lanes_.forward(stream, header, packet, record.payload - packet.data, note, now_);
+  if (refused == kNoDrop) {
+    packet.buffer = nullptr;  // the transmitter's from here on
+    accounting_.count(CoreCounter::media_in_place);
+  }
+  return refused;
 }
 
 // ---- half a frame is worth nothing: after one lost packet its rest is not sent, and a key frame is asked

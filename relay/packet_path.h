@@ -115,9 +115,9 @@ class PacketPath {
 
   // relay/packet_path.cc, in this order
   uint32_t receive() noexcept;
-  void open(const core::Packet& packet) noexcept;
+  void open(const core::Packet& packet, uint8_t frame) noexcept;
   void open_batch() noexcept;
-  void split(Session& session, uint8_t lane, Bytes records) noexcept;
+  void split(Session& session, uint8_t lane, Bytes records, uint8_t frame) noexcept;
   void relay_batch() noexcept;
   uint32_t locate() noexcept;
   DropReason find_flow(Record& record) noexcept;
@@ -125,7 +125,9 @@ class PacketPath {
   void deliver(Flow& flow, FlowId id, Group group) noexcept;
   void to_queue(FlowId id, OutputSlot& output, uint64_t handle, Group group) noexcept;
   void to_tap(FlowId id, OutputSlot& output, Group group) noexcept;
-  void to_link(FlowId id, OutputSlot& output, Group group) noexcept;
+  void to_link(FlowId id, OutputSlot& output, Group group, bool last) noexcept;
+  DropReason forward(FlowId id, LaneWriter::Stream& stream, const RecordHeader& header,
+                     const Record& record) noexcept;
   bool in_broken_frame(OutputSlot& output, const Record& record) noexcept;
   void lost(FlowId id, OutputSlot& output, const Record& record, DropReason reason) noexcept;
 
@@ -195,6 +197,7 @@ class PacketPath {
   uint32_t open_count_ = 0;
   std::array<OpenJob, io::kMaxRunSegments> open_jobs_;
   std::array<uint64_t, io::kMaxRunSegments> open_counters_;
+  std::array<uint8_t, io::kMaxRunSegments> open_frames_;  // 1 + which received packet it lies in; 0: no frame
   // and records that wait for their flow:
   uint32_t record_count_ = 0;
   std::array<Record, kBatch> records_;

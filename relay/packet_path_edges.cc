@@ -161,7 +161,7 @@ uint32_t PacketPath::take_over() noexcept {
     if (packets.empty()) continue;
     take_commands();  // as in receive()
     for (const core::Packet& packet : packets) core::prefetch_line(packet.data);
-    for (const core::Packet& packet : packets) open(packet);
+    for (const core::Packet& packet : packets) open(packet, 0);
     open_batch();
     relay_batch();
     taken += static_cast<uint32_t>(packets.size());

@@ -28,7 +28,8 @@ struct Record {
   uint8_t layer;
   bool keyframe;
   bool frame_end;
-  uint8_t reserved[6];
+  uint8_t alone_in;  // 1 + which received packet it is alone in, so that it may leave in its frame; 0: none
+  uint8_t reserved[5];
 };
 static_assert(sizeof(Record) == 32);
 

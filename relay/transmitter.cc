@@ -123,8 +123,9 @@ uint32_t Transmitter::hand_over(core::Packet* packets, const RunInfo* infos, uin
 void Transmitter::refuse(const core::Packet& packet, const RunInfo& info) noexcept {
   accounting_.drop(DropReason::tx_full, info.units);
   accounting_.count(CoreCounter::own_records_lost, info.own);
-  const FrameNote* noted = info.kind == OutputKind::kLink ? notes(packet.buffer) : &info.note;
-  for (uint32_t i = 0; i < info.notes && loss_count_ < kMaxLosses; ++i) {
+  const FrameNote* noted = info.inline_note ? &info.note : notes(packet.buffer);
+  const uint32_t count = info.inline_note ? 1u : info.notes;
+  for (uint32_t i = 0; i < count && loss_count_ < kMaxLosses; ++i) {
     losses_[loss_count_++] = {info.kind, info.target, info.remote_core, noted[i]};
   }
   release(packet.buffer);

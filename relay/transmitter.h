@@ -41,9 +41,10 @@ struct RunInfo {
   OutputKind kind = OutputKind::kNone;
   uint16_t target = 0;
   uint8_t remote_core = 0;
-  uint8_t notes = 0;   // in the buffer's notes (links), or 1 in `note` (egress)
-  uint32_t units = 0;  // media, feedback and control records that count (relay/packet_path.h)
-  uint32_t own = 0;    // heartbeats, probes, requests of our own
+  uint8_t notes = 0;         // in the buffer's notes (links)
+  bool inline_note = false;  // one, in `note`
+  uint32_t units = 0;        // media, feedback and control records that count (relay/packet_path.h)
+  uint32_t own = 0;          // heartbeats, probes, requests of our own
   FrameNote note{};
 };
 

@@ -133,7 +133,7 @@ uint32_t DpdkPort::transmit_burst(std::span<core::Packet> packets, Nanos now) no
   uint32_t taken = 0;
   for (core::Packet& packet : packets) {
     if (!has_room()) break;
-    if (packet.buffer->pool == nullptr) {
+    if (is_frame(packet)) {
       stage(mbuf_of(packet.buffer), packet.data, packet.length, packet, now);
     } else if (!take_run(packet, now)) {
       break;
@@ -213,10 +213,7 @@ uint32_t DpdkPort::alloc_frames(std::span<core::Buffer*> out) noexcept {
     counters_.add(PortCounter::rx_no_buffer);
     return 0;
   }
-  for (uint32_t i = 0; i < count; ++i) {
-    out[i] = buffer_of(mbufs[i]);
-    out[i]->refs = 1;
-  }
+  for (uint32_t i = 0; i < count; ++i) out[i] = buffer_of(mbufs[i]);
   return count;
 }
 
