@@ -146,8 +146,9 @@ class IpHost {
     uint8_t header[frame::kV6Headers]{};
   };
   static_assert(sizeof(Path) == 2 * core::kCacheLine);
-  // 64 destinations at a time, of which a core of a relay has tens; 8 KiB.
-  static constexpr uint32_t kPathBits = 6;
+  // 256 places for the destinations of one core, which are tens, so that few share one; only those in use
+  // take room in the caches.
+  static constexpr uint32_t kPathBits = 8;
 
   // An address of ours as bytes, with the groups that IPv6 has for it.
   struct Own {
@@ -187,6 +188,7 @@ class IpHost {
   bool udp_is_whole(const uint8_t* udp, uint32_t length, const uint8_t* addresses, uint32_t address_bytes,
                     bool device_checked) noexcept;
   Received receive_other(uint8_t* frame, uint32_t length, bool to_us, Nanos now) noexcept;
+  Received hand_up(const uint8_t* ip, uint8_t* udp) noexcept;
   static IpHostCounter refusal_of(uint8_t next_header) noexcept;
   uint32_t max_payload(const core::UdpAddress& to) const noexcept {
     return mtu_ + frame::kEthernetBytes - (to.family == 4 ? frame::kV4Headers : frame::kV6Headers);
