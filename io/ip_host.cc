@@ -19,16 +19,14 @@ IpHost::Received IpHost::receive(uint8_t* frame, uint32_t length, bool device_ch
   const bool to_us = MacAddress::at(frame) == mac_;
   if (to_us) [[likely]] {
     const uint16_t type = load_raw16(frame + 12);
-    if (type == to_wire16(frame::kTypeIpv4)) return receive_ipv4(frame, length, device_checked, now);
+    if (type == to_wire16(frame::kTypeIpv4)) return receive_ipv4(frame, length, device_checked);
     if (type == to_wire16(frame::kTypeIpv6)) return receive_ipv6(frame, length, true, device_checked, now);
   }
   return receive_other(frame, length, to_us, now);
 }
 
-IpHost::Received IpHost::receive_ipv4(uint8_t* frame, uint32_t length, bool device_checked,
-                                      Nanos now) noexcept {
+IpHost::Received IpHost::receive_ipv4(uint8_t* frame, uint32_t length, bool device_checked) noexcept {
   using namespace frame;
-  static_cast<void>(now);
   if (length < kEthernetBytes + kIpv4Bytes) return dropped(IpHostCounter::rx_short);
   uint8_t* const ip = frame + kEthernetBytes;
   const uint32_t header = (ip[0] & 0xfu) * 4;

@@ -12,9 +12,12 @@
 //
 // What it does not do, on purpose: fragments (the wire has none), routing between links, DHCP, router
 // discovery and duplicate address detection (addresses and gateways are configured; somebody else with an
-// address of ours is counted), port unreachable messages (the port counts), VLAN tags.
+// address of ours is counted), port unreachable messages (the port counts), VLAN tags, multicast listener
+// reports (RFC 3810: a switch that forwards groups only where they were reported must know ours otherwise).
 //
-// One data core owns it, on its thread; counters() may be read from any.
+// One data core owns it, on its thread; counters() may be read from any. Cost per datagram, whatever its
+// length, on Zen 4 at 2.6 GHz: 7 ns out, 10 ns in (BM_IpHost_WriteHeaders, BM_IpHost_Receive, checksum:0);
+// where no device does checksums, some 4 ns per 100 bytes more (checksum:1).
 #pragma once
 
 #include <array>
@@ -183,7 +186,7 @@ class IpHost {
   // --- ip_host.cc: datagrams
   Received dropped(IpHostCounter reason) noexcept;
   Received handled() noexcept;
-  Received receive_ipv4(uint8_t* frame, uint32_t length, bool device_checked, Nanos now) noexcept;
+  Received receive_ipv4(uint8_t* frame, uint32_t length, bool device_checked) noexcept;
   Received receive_ipv6(uint8_t* frame, uint32_t length, bool to_us, bool device_checked, Nanos now) noexcept;
   bool udp_is_whole(const uint8_t* udp, uint32_t length, const uint8_t* addresses, uint32_t address_bytes,
                     bool device_checked) noexcept;
@@ -271,7 +274,7 @@ class IpHost {
 
   uint32_t announce_rounds_ = kAnnouncements;  // still to be begun
   uint32_t announce_next_ = kMaxAddresses;     // the address that is next; own_count_ and more: none
-  Nanos announce_due_{INT64_MIN};
+  Nanos announce_due_{};                       // the first at once
 };
 
 }  // namespace trunkline::io
