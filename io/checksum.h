@@ -6,7 +6,7 @@
 // accumulators take 64-bit words: an add and an add with carry each, and no carry is ever lost.
 //
 // Sums are uint64_t, not folded, in memory order, far below 2^64: they add up. Pure functions, any thread.
-// Cost on Zen 4 at 2.6 GHz: 46 ns for 1200 bytes, 14 ns for 172.
+// Cost on Zen 4 at 2.6 GHz (BM_Checksum_SumWords): 46 ns for 1200 bytes, 14 ns for 172.
 #pragma once
 
 #include <bit>

@@ -208,6 +208,12 @@ inline void write_arp(uint8_t* to, uint16_t operation, const MacAddress& sender_
   std::memcpy(to + kArpTargetIp, target_ip, 4);
 }
 
+// Of an IPv4 header without options.
+inline uint64_t sum_ipv4_header(const uint8_t* ip) noexcept {
+  uint32_t words[5];
+  std::memcpy(words, ip, kIpv4Bytes);
+  return uint64_t{words[0]} + words[1] + words[2] + words[3] + words[4];
+}
 // What ICMPv6 and UDP over IPv6 sum in front of themselves (RFC 8200 section 8.1); `ip` is the IPv6 header.
 inline uint64_t pseudo_sum6(const uint8_t* ip, uint8_t protocol, uint32_t length) noexcept {
   return sum_words(ip + kIpv6Source, 32) + to_wire16(length) + to_wire16(protocol);
@@ -248,18 +254,25 @@ inline bool same(const core::UdpAddress& a, const core::UdpAddress& b) noexcept 
   return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (u ^ v)) == 0;
 }
 
+// Into `to`, which is zero, in one store: whoever compares the address soon loads as much at once, and would
+// wait for several smaller ones.
+inline void set_address4(core::UdpAddress& to, const uint8_t* ip, uint16_t port) noexcept {
+  const uint64_t words[2] = {4u | uint64_t{port} << 16 | uint64_t{load_raw32(ip)} << 32, 0};
+  std::memcpy(static_cast<void*>(&to), words, 16);
+}
 inline core::UdpAddress address4(const uint8_t* ip, uint16_t port = 0) noexcept {
   core::UdpAddress address;
-  address.family = 4;
-  address.port = port;
-  std::memcpy(address.ip, ip, 4);
+  set_address4(address, ip, port);
   return address;
+}
+inline void set_address6(core::UdpAddress& to, const uint8_t* ip, uint16_t port) noexcept {
+  to.family = 6;
+  to.port = port;
+  std::memcpy(to.ip, ip, 16);
 }
 inline core::UdpAddress address6(const uint8_t* ip, uint16_t port = 0) noexcept {
   core::UdpAddress address;
-  address.family = 6;
-  address.port = port;
-  std::memcpy(address.ip, ip, 16);
+  set_address6(address, ip, port);
   return address;
 }
 

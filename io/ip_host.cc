@@ -19,16 +19,14 @@ IpHost::Received IpHost::receive(uint8_t* frame, uint32_t length, bool device_ch
   const bool to_us = MacAddress::at(frame) == mac_;
   if (to_us) [[likely]] {
     const uint16_t type = load_raw16(frame + 12);
-    if (type == to_wire16(frame::kTypeIpv4)) return receive_ipv4(frame, length, device_checked, now);
+    if (type == to_wire16(frame::kTypeIpv4)) return receive_ipv4(frame, length, device_checked);
     if (type == to_wire16(frame::kTypeIpv6)) return receive_ipv6(frame, length, true, device_checked, now);
   }
   return receive_other(frame, length, to_us, now);
 }
 
-IpHost::Received IpHost::receive_ipv4(uint8_t* frame, uint32_t length, bool device_checked,
-                                      Nanos now) noexcept {
+IpHost::Received IpHost::receive_ipv4(uint8_t* frame, uint32_t length, bool device_checked) noexcept {
   using namespace frame;
-  static_cast<void>(now);
   if (length < kEthernetBytes + kIpv4Bytes) return dropped(IpHostCounter::rx_short);
   uint8_t* const ip = frame + kEthernetBytes;
   const uint32_t header = (ip[0] & 0xfu) * 4;
@@ -36,7 +34,8 @@ IpHost::Received IpHost::receive_ipv4(uint8_t* frame, uint32_t length, bool devi
   // What is behind the total length is padding to Ethernet's shortest frame (RFC 894).
   if (ip[0] >> 4 != 4 || header < kIpv4Bytes || total < header || total > length - kEthernetBytes)
     return dropped(IpHostCounter::rx_bad_ip);
-  if (!device_checked && !checksum_is_right(sum_words(ip, header)))
+  if (!device_checked &&
+      !checksum_is_right(header == kIpv4Bytes ? sum_ipv4_header(ip) : sum_words(ip, header)))
     return dropped(IpHostCounter::rx_bad_ip_checksum);
   if (!is_ours4(ip + kIpv4Destination)) return dropped(IpHostCounter::rx_other_address);
   // RFC 1122 section 3.2.1.3: "this network", loopback, groups and broadcast are nobody's source.
@@ -48,15 +47,8 @@ IpHost::Received IpHost::receive_ipv4(uint8_t* frame, uint32_t length, bool devi
   uint8_t* const payload = ip + header;
   if (ip[kIpv4Protocol] == kProtocolIcmp) return receive_icmp(frame, payload, total - header);
   if (ip[kIpv4Protocol] != kProtocolUdp) return dropped(IpHostCounter::rx_other_protocol);
-  Received received;
-  if (!udp_is_whole(payload, total - header, source, 8, device_checked)) return received;
-  counters_.add(IpHostCounter::rx_datagrams);
-  received.kind = Received::Kind::kDatagram;
-  received.payload = payload + kUdpBytes;
-  received.length = load_be16(payload + kUdpLength) - kUdpBytes;
-  received.source = address4(source, load_be16(payload + kUdpSource));
-  received.destination = address4(ip + kIpv4Destination, load_be16(payload + kUdpDestination));
-  return received;
+  if (!udp_is_whole(payload, total - header, source, 8, device_checked)) return {};
+  return hand_up(ip, payload);
 }
 
 IpHost::Received IpHost::receive_ipv6(uint8_t* frame, uint32_t length, bool to_us, bool device_checked,
@@ -80,14 +72,27 @@ IpHost::Received IpHost::receive_ipv6(uint8_t* frame, uint32_t length, bool to_u
   if (load_raw64(source) == 0 && (load_raw64(source + 8) & ~(uint64_t{1} << 56)) == 0)
     return dropped(IpHostCounter::rx_bad_source);
 
-  Received received;
-  if (!udp_is_whole(payload, payload_length, source, 32, device_checked)) return received;
+  if (!udp_is_whole(payload, payload_length, source, 32, device_checked)) return {};
+  return hand_up(ip, payload);
+}
+
+// One variable, one return: built where the caller wants it, not copied there.
+IpHost::Received IpHost::hand_up(const uint8_t* ip, uint8_t* udp) noexcept {
+  using namespace frame;
   counters_.add(IpHostCounter::rx_datagrams);
+  Received received;
   received.kind = Received::Kind::kDatagram;
-  received.payload = payload + kUdpBytes;
-  received.length = load_be16(payload + kUdpLength) - kUdpBytes;
-  received.source = address6(source, load_be16(payload + kUdpSource));
-  received.destination = address6(destination, load_be16(payload + kUdpDestination));
+  received.payload = udp + kUdpBytes;
+  received.length = load_be16(udp + kUdpLength) - kUdpBytes;
+  const uint16_t source = load_be16(udp + kUdpSource);
+  const uint16_t destination = load_be16(udp + kUdpDestination);
+  if (ip[0] >> 4 == 4) {
+    set_address4(received.source, ip + kIpv4Source, source);
+    set_address4(received.destination, ip + kIpv4Destination, destination);
+  } else {
+    set_address6(received.source, ip + kIpv6Source, source);
+    set_address6(received.destination, ip + kIpv6Destination, destination);
+  }
   return received;
 }
 
@@ -125,8 +130,11 @@ bool IpHost::udp_is_whole(const uint8_t* udp, uint32_t length, const uint8_t* ad
   if (load_raw16(udp + kUdpChecksum) == 0) {
     whole = address_bytes == 8;
   } else if (verify_udp_ && !device_checked) {
-    whole = checksum_is_right(sum_words(udp, udp_length) + sum_words(addresses, address_bytes) +
-                              load_raw16(udp + kUdpLength) + to_wire16(kProtocolUdp));
+    const uint64_t sum_of_addresses = address_bytes == 8
+                                          ? uint64_t{load_raw32(addresses)} + load_raw32(addresses + 4)
+                                          : sum_words(addresses, 32);
+    whole = checksum_is_right(sum_words(udp, udp_length) + sum_of_addresses + load_raw16(udp + kUdpLength) +
+                              to_wire16(kProtocolUdp));
   }
   if (!whole) counters_.add(IpHostCounter::rx_bad_udp_checksum);
   return whole;
@@ -183,12 +191,14 @@ uint32_t IpHost::write_headers(uint8_t* payload, uint32_t length, const core::Ud
 }
 
 IpHost::Path& IpHost::path_of(const core::UdpAddress& from, const core::UdpAddress& to) noexcept {
-  // Family, port and the first half of the address; its end; our port. A product's high bits are mixed best
-  // (Knuth, "The Art of Computer Programming", volume 3, section 6.4).
+  // Family, port and the beginning of the address; its end; our port. Big-endian, so that what differs within
+  // a network lies low, and a product carries it up (Knuth, "The Art of Computer Programming", volume 3,
+  // section 6.4).
   uint64_t head, tail;
   std::memcpy(&head, &to, 8);
   std::memcpy(&tail, &to.ip[8], 8);
-  const uint64_t mixed = (head ^ (tail * 0x9e3779b97f4a7c15u) ^ from.port) * 0x9e3779b97f4a7c15u;
+  const uint64_t address = __builtin_bswap64(head) + __builtin_bswap64(tail) + (uint64_t{from.port} << 16);
+  const uint64_t mixed = address * 0x9e3779b97f4a7c15u;  // 2^64 / golden ratio
   return paths_[mixed >> (64 - kPathBits)];
 }
 

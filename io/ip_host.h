@@ -12,9 +12,12 @@
 //
 // What it does not do, on purpose: fragments (the wire has none), routing between links, DHCP, router
 // discovery and duplicate address detection (addresses and gateways are configured; somebody else with an
-// address of ours is counted), port unreachable messages (the port counts), VLAN tags.
+// address of ours is counted), port unreachable messages (the port counts), VLAN tags, multicast listener
+// reports (RFC 3810: a switch that forwards groups only where they were reported must know ours otherwise).
 //
-// One data core owns it, on its thread; counters() may be read from any.
+// One data core owns it, on its thread; counters() may be read from any. Cost per datagram, whatever its
+// length, on Zen 4 at 2.6 GHz: 7 ns out, 10 ns in (BM_IpHost_WriteHeaders, BM_IpHost_Receive, checksum:0);
+// where no device does checksums, some 4 ns per 100 bytes more (checksum:1).
 #pragma once
 
 #include <array>
@@ -141,8 +144,9 @@ class IpHost {
     uint8_t header[frame::kV6Headers]{};
   };
   static_assert(sizeof(Path) == 2 * core::kCacheLine);
-  // 64 destinations at a time, of which a core of a relay has tens; 8 KiB.
-  static constexpr uint32_t kPathBits = 6;
+  // 256 places for the destinations of one core, which are tens, so that few share one; only those in use
+  // take room in the caches.
+  static constexpr uint32_t kPathBits = 8;
 
   // An address of ours as bytes, with the groups that IPv6 has for it.
   struct Own {
@@ -177,11 +181,12 @@ class IpHost {
   // --- ip_host.cc: datagrams
   Received dropped(IpHostCounter reason) noexcept;
   Received handled() noexcept;
-  Received receive_ipv4(uint8_t* frame, uint32_t length, bool device_checked, Nanos now) noexcept;
+  Received receive_ipv4(uint8_t* frame, uint32_t length, bool device_checked) noexcept;
   Received receive_ipv6(uint8_t* frame, uint32_t length, bool to_us, bool device_checked, Nanos now) noexcept;
   bool udp_is_whole(const uint8_t* udp, uint32_t length, const uint8_t* addresses, uint32_t address_bytes,
                     bool device_checked) noexcept;
   Received receive_other(uint8_t* frame, uint32_t length, bool to_us, Nanos now) noexcept;
+  Received hand_up(const uint8_t* ip, uint8_t* udp) noexcept;
   static IpHostCounter refusal_of(uint8_t next_header) noexcept;
   uint32_t max_payload(const core::UdpAddress& to) const noexcept {
     return mtu_ + frame::kEthernetBytes - (to.family == 4 ? frame::kV4Headers : frame::kV6Headers);
@@ -264,7 +269,7 @@ class IpHost {
 
   uint32_t announce_rounds_ = kAnnouncements;  // still to be begun
   uint32_t announce_next_ = kMaxAddresses;     // the address that is next; own_count_ and more: none
-  Nanos announce_due_{INT64_MIN};
+  Nanos announce_due_{};                       // the first at once
 };
 
 }  // namespace trunkline::io
