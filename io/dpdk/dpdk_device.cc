@@ -198,6 +198,7 @@ IpHostOptions DpdkDevice::ip_options() const {
   ip.gateway_v4 = options_.gateway_v4;
   ip.gateway_v6 = options_.gateway_v6;
   ip.mtu = options_.mtu;
+  ip.share_neighbours = options_.queues > 1;
   ip.hash_key = {rte_rand(), rte_rand()};
   ip.verify_udp_checksum = options_.verify_udp_checksum;
   ip.udp_checksum_ipv4 = options_.udp_checksum_ipv4;

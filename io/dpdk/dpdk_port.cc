@@ -197,7 +197,8 @@ void DpdkPort::finish_frame(rte_mbuf* mbuf, uint8_t* payload, uint32_t length, u
   mbuf->l2_len = RTE_ETHER_HDR_LEN;
   mbuf->l3_len = v4 ? sizeof(rte_ipv4_hdr) : sizeof(rte_ipv6_hdr);
   mbuf->ol_flags = v4 ? RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM : RTE_MBUF_F_TX_IPV6;
-  if (!v4 || device_.options().udp_checksum_ipv4) mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+  if (!v4 || device_.options().udp_checksum_ipv4)
+    mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
 }
 
 rte_mbuf* DpdkPort::new_mbuf() noexcept {
