@@ -58,6 +58,7 @@ void PacketPath::attach_mesh(uint16_t endpoint) noexcept {
 uint32_t PacketPath::run_once(Nanos now) noexcept {
   now_ = now;
   unfinished_ = false;
+  accounting_.clock.begin_run();
   port_.poll(now);
 
   uint32_t work = take_commands();  // sessions, flows, outputs as the mesh thread wants them
@@ -76,6 +77,7 @@ uint32_t PacketPath::run_once(Nanos now) noexcept {
   break_frames_of_lost_runs();
 
   liveness_.report_due(now);
+  accounting_.clock.end_run(accounting_.counters.value(CoreCounter::media_in));
   return work;
 }
 
@@ -96,10 +98,19 @@ Conservation PacketPath::conservation() const noexcept {
 // ---- from the wire: a burst, by what its endpoint is for
 
 uint32_t PacketPath::receive() noexcept {
+  const StageScope stage(accounting_.clock, Stage::receive);
   const uint32_t count = port_.receive_burst(received_, now_);
   // Again: what the mesh thread said before these were sent is in force. They may be the answer to it, and
   // this thread may have lost its processor since it looked.
   if (count > 0) take_commands();
+  open_received(count);
+  // Nothing points into the received bytes any more.
+  if (count > 0) port_.give_back({received_.data(), count});
+  return count;
+}
+
+void PacketPath::open_received(uint32_t count) noexcept {
+  const StageScope stage(accounting_.clock, Stage::open);
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 1 < count) __builtin_prefetch(received_[i + 1].data);
     const core::Packet& packet = received_[i];
@@ -122,9 +133,6 @@ uint32_t PacketPath::receive() noexcept {
   }
   open_batch();
   relay_batch();
-  // Nothing points into the received bytes any more.
-  if (count > 0) port_.give_back({received_.data(), count});
-  return count;
 }
 
 namespace {
@@ -236,7 +244,11 @@ void PacketPath::split(Session& session, uint8_t lane, Bytes records) noexcept {
 
 void PacketPath::relay_batch() noexcept {
   if (record_count_ == 0) return;
-  fan_out(locate());
+  const Stage before = accounting_.clock.enter(Stage::locate);
+  const uint32_t count = locate();
+  accounting_.clock.enter(Stage::fan_out);
+  fan_out(count);
+  accounting_.clock.enter(before);
   record_count_ = 0;
 }
 

@@ -54,6 +54,7 @@ void Transmitter::queue(const core::Packet& packet, const RunInfo& info, Nanos n
 uint32_t Transmitter::flush(Nanos now) noexcept {
   const uint32_t count = run_count_;
   if (count == 0) return 0;
+  const StageScope stage(accounting_.clock, Stage::transmit);
   // Places: control first, rest last.
   std::array<uint32_t, 4> place{};
   for (uint32_t c = 3, at = 0;; --c) {
