@@ -3,6 +3,7 @@
 //
 // Accounting holds both lists and the sum that must always come out (see PacketPath):
 //   received == forwarded + all drops + held
+// and the clock that says which stage took how long.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +11,7 @@
 
 #include "core/counters.h"
 #include "relay/drop_reason.h"
+#include "relay/stage_clock.h"
 
 namespace trunkline::relay {
 
@@ -67,6 +69,7 @@ class Accounting {
 
   CoreCounters counters;
   DropCounters drops;
+  StageClock clock;
 };
 
 }  // namespace trunkline::relay

@@ -17,7 +17,9 @@ DataCore::DataCore(const NodeConfig& config, CoreId id, std::unique_ptr<io::Port
       mesh_(mesh),
       all_(all),
       port_(std::move(port)),
-      path_(std::make_unique<PacketPath>(config, id, *port_, crypto, pages, mine_)) {}
+      path_(std::make_unique<PacketPath>(config, id, *port_, crypto, pages, mine_)) {
+  path_->time_stages(stages_.get());
+}
 
 DataCore::~DataCore() {
   // What the port still transmits lies in the path's buffers: wait for it, within reason.

@@ -53,6 +53,7 @@ class DataCore {
   const PacketPath& path() const { return *path_; }
   uint64_t turns() const { return turns_.value(); }
   uint64_t sleeps() const { return sleeps_.value(); }
+  const StageTimes& stages() const { return *stages_; }
   // Valid when the thread has ended.
   Conservation conservation() const { return path_->conservation(); }
 
@@ -76,6 +77,7 @@ class DataCore {
   Sleeper& mesh_;
   const std::vector<std::unique_ptr<DataCore>>& all_;
   std::unique_ptr<io::Port> port_;
+  std::unique_ptr<StageTimes> stages_ = std::make_unique<StageTimes>();
   std::unique_ptr<PacketPath> path_;
   core::WakeWord<> word_;
   core::Atomic<bool> stop_{false};

@@ -20,6 +20,12 @@ class JsonWriter {
 
   JsonWriter& number(std::string_view key, uint64_t value) { return raw(key, std::to_string(value)); }
   JsonWriter& signed_number(std::string_view key, int64_t value) { return raw(key, std::to_string(value)); }
+  // `value` / 1000, with three digits behind the point. Contract: not negative.
+  JsonWriter& thousandths(std::string_view key, int64_t value) {
+    std::string digits = std::to_string(value % 1'000 + 1'000);
+    digits[0] = '.';
+    return raw(key, std::to_string(value / 1'000) + digits);
+  }
   JsonWriter& boolean(std::string_view key, bool value) { return raw(key, value ? "true" : "false"); }
   JsonWriter& text(std::string_view key, std::string_view value) {
     separate(key);

@@ -175,6 +175,7 @@ DropReason LaneWriter::forward(Stream& s, const RecordHeader& header, const core
 }
 
 void LaneWriter::seal(Stream& s, Session& session) noexcept {
+  const StageScope stage(accounting_.clock, Stage::seal);
   DatagramHeader header;
   header.version = kWireVersion;
   header.type = DatagramType::kData;
@@ -220,6 +221,7 @@ bool LaneWriter::may_wait(const Stream& s, Nanos now) const noexcept {
 }
 
 void LaneWriter::finish(Nanos now) noexcept {
+  const StageScope stage(accounting_.clock, Stage::seal);
   next_due_ = core::kNever;
   uint32_t kept = 0;
   for (uint32_t i = 0; i < active_count_; ++i) {

@@ -65,6 +65,7 @@ void PacketPath::attach_mesh(uint16_t endpoint) noexcept {
 uint32_t PacketPath::run_once(Nanos now) noexcept {
   now_ = now;
   unfinished_ = false;
+  accounting_.clock.begin_run();
   port_.poll(now);
 
   uint32_t work = take_commands();  // sessions, flows, outputs as the mesh thread wants them
@@ -83,6 +84,7 @@ uint32_t PacketPath::run_once(Nanos now) noexcept {
   break_frames_of_lost_runs();
 
   liveness_.report_due(now);
+  accounting_.clock.end_run(accounting_.counters.value(CoreCounter::media_in));
   return work;
 }
 
@@ -103,11 +105,20 @@ Conservation PacketPath::conservation() const noexcept {
 // ---- from the wire: a burst, by what its endpoint is for
 
 uint32_t PacketPath::receive() noexcept {
+  const StageScope stage(accounting_.clock, Stage::receive);
   const uint32_t count = port_.receive_burst(received_, now_);
-  const bool in_frames = transmitter_.sends_received();
   // Again: what the mesh thread said before these were sent is in force. They may be the answer to it, and
   // this thread may have lost its processor since it looked.
   if (count > 0) take_commands();
+  open_received(count);
+  // Nothing points into the received bytes any more but frames that were kept.
+  if (count > 0) port_.give_back({received_.data(), count});
+  return count;
+}
+
+void PacketPath::open_received(uint32_t count) noexcept {
+  const StageScope stage(accounting_.clock, Stage::open);
+  const bool in_frames = transmitter_.sends_received();
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 1 < count) __builtin_prefetch(received_[i + 1].data);
     const core::Packet& packet = received_[i];
@@ -130,9 +141,6 @@ uint32_t PacketPath::receive() noexcept {
   }
   open_batch();
   relay_batch();
-  // Nothing points into the received bytes any more but frames that were kept.
-  if (count > 0) port_.give_back({received_.data(), count});
-  return count;
 }
 
 namespace {
@@ -247,7 +255,11 @@ void PacketPath::split(Session& session, uint8_t lane, Bytes records, uint8_t fr
 
 void PacketPath::relay_batch() noexcept {
   if (record_count_ == 0) return;
-  fan_out(locate());
+  const Stage before = accounting_.clock.enter(Stage::locate);
+  const uint32_t count = locate();
+  accounting_.clock.enter(Stage::fan_out);
+  fan_out(count);
+  accounting_.clock.enter(before);
   record_count_ = 0;
 }
 

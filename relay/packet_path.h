@@ -88,6 +88,10 @@ class PacketPath {
   // many paths by turns (the simulator); one that runs all the time has it in its caches.
   void prefetch(uint32_t session_slot) const noexcept;
 
+  // Where the time of one run in 64 is written, stage by stage (relay/stage_clock.h); nullptr, as at first:
+  // nowhere. Control path; `times` outlives the path.
+  void time_stages(StageTimes* times) noexcept { accounting_.clock.record_into(times); }
+
   // Exact when asked by the owning thread between two runs.
   Conservation conservation() const noexcept;
   // Any thread.
@@ -115,6 +119,7 @@ class PacketPath {
 
   // relay/packet_path.cc, in this order
   uint32_t receive() noexcept;
+  void open_received(uint32_t count) noexcept;
   void open(const core::Packet& packet, uint8_t frame) noexcept;
   void open_batch() noexcept;
   void split(Session& session, uint8_t lane, Bytes records, uint8_t frame) noexcept;

@@ -52,6 +52,7 @@ uint32_t PacketPath::take_host_packets() noexcept {
     HostPacketRing& ring = rings_.queues[q]->to_core;
     const std::span<HostPacket> packets = ring.peek(kHostPacketsPerRun);
     if (packets.empty()) continue;
+    const StageScope stage(accounting_.clock, Stage::open);
     for (const HostPacket& packet : packets) take_host_packet(static_cast<uint16_t>(q), packet);
     relay_batch();  // the slots go back to the host now
     ring.release(static_cast<uint32_t>(packets.size()));
@@ -160,6 +161,7 @@ uint32_t PacketPath::take_over() noexcept {
     const std::span<core::Packet> packets = lane->peek();
     if (packets.empty()) continue;
     take_commands();  // as in receive()
+    const StageScope stage(accounting_.clock, Stage::open);
     for (const core::Packet& packet : packets) core::prefetch_line(packet.data);
     for (const core::Packet& packet : packets) open(packet, 0);
     open_batch();

@@ -32,6 +32,22 @@ void write_times(JsonWriter& json, std::string_view key, const core::Histogram& 
       .end_object();
 }
 
+// Picoseconds in, nanoseconds out.
+void write_stages(JsonWriter& json, const StageTimes& times) {
+  json.object("stage_ns_per_packet");
+  for (uint32_t i = 0; i < kStages; ++i) {
+    const auto stage = static_cast<Stage>(i);
+    const core::Histogram& ps = times.of(stage);
+    json.object(stage_name(stage))
+        .number("count", ps.count())
+        .thousandths("p50", ps.percentile(50))
+        .thousandths("p99", ps.percentile(99))
+        .thousandths("max", ps.max())
+        .end_object();
+  }
+  json.end_object();
+}
+
 void write_node(JsonWriter& json, const NodeRuntime& node) {
   const NodeConfig& config = node.config();
   json.object("node")
@@ -64,6 +80,7 @@ void write_core(JsonWriter& json, const DataCore& core) {
   json.end_object();
   write_counters(json, "counters", path.counters(), CoreCounter{}, core_counter_name);
   write_counters(json, "drops", path.drops(), DropReason{}, drop_reason_name);
+  write_stages(json, core.stages());
   // Drops and deliveries first: a packet that moves on meanwhile then counts as held, never as missing.
   const uint64_t dropped = path.drops().total();
   const uint64_t forwarded = path.counters().value(CoreCounter::units_forwarded);

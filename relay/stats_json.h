@@ -4,7 +4,7 @@
 //   node       who it is: id, name, cluster, region, colour, incarnation, uptime_ms, version, listen,
 //   draining,
 //              successor (the node that requests are referred to; 0: none)
-//   cores      per data core: port and its counters, counters, drops, conservation
+//   cores      per data core: port and its counters, counters, drops, conservation, time per stage
 //   mesh       counters of the mesh state machine
 //   outcomes   per outcome: count, and the time from asking to outcome in microseconds
 //   links      per peer: state, round-trip time, why it is not up

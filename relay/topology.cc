@@ -93,6 +93,7 @@ std::vector<MemoryRow> memory_table(const NodeConfig& config) {
                     uint64_t{Handover::share(config)} * (config.data_cores - 1) *
                         Handover::buffer_bytes(config) * config.data_cores});
   }
+  rows.push_back({"stage clocks: a histogram per stage and core", sizeof(StageTimes) * config.data_cores});
   uint64_t sum = 0;
   for (const MemoryRow& row : rows) sum += row.bytes;
   rows.push_back({"sum", sum});

@@ -81,6 +81,7 @@ void Transmitter::queue(const core::Packet& packet, const RunInfo& info, Nanos n
 uint32_t Transmitter::flush(Nanos now) noexcept {
   const uint32_t count = run_count_;
   if (count == 0) return 0;
+  const StageScope stage(accounting_.clock, Stage::transmit);
   run_count_ = 0;
   const bool one_class = per_class_[runs_[0].traffic_class & 3] == count;
   if (one_class) {

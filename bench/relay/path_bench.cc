@@ -7,6 +7,7 @@
 // bytes (2 MiB) do not stay in the caches between being written and being read, at 4 they do.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <vector>
@@ -27,9 +28,10 @@ using core::CoreId;
 class SlabPort final : public tests::MemoryPort {
  public:
   struct Shape {
-    uint32_t payload;  // bytes of one media packet
-    uint32_t records;  // per datagram
-    uint32_t slabs;    // per turn
+    uint32_t payload;                          // bytes of one media packet
+    uint32_t records;                          // per datagram
+    uint32_t slabs;                            // per turn
+    uint32_t datagrams = io::kMaxRunSegments;  // per slab, at most
   };
 
   SlabPort(const Shape& shape, relay::Crypto& crypto, const tests::Peer& peer)
@@ -45,7 +47,7 @@ class SlabPort final : public tests::MemoryPort {
       records.insert(records.end(), one.begin(), one.end());
     }
     datagram_ = static_cast<uint32_t>(relay::kHeaderBytes + records.size() + relay::kTagBytes);
-    per_slab_ = std::min<uint32_t>(io::kMaxRunBytes / datagram_, io::kMaxRunSegments);
+    per_slab_ = std::min(io::kMaxRunBytes / datagram_, shape.datagrams);
     record_ = static_cast<uint32_t>(records.size() / shape.records);
     slabs_.resize(shape.slabs);
     uint32_t label = 0;
@@ -194,6 +196,46 @@ void BM_PacketPath_Video1200_Fanout16(benchmark::State& state) {
   relay_step(state, 1200, 1, 16);
 }
 
+// What it costs to know which stage takes how long: blocks of 128 turns with the stage clock and without, by
+// turns, on the same path and the same bytes. One turn of each block with it is timed inside. `ratio` is of
+// the medians over all blocks.
+void BM_PacketPath_StageClock(benchmark::State& state) {
+  const auto burst = static_cast<uint32_t>(state.range(0));
+  const bool audio = state.range(1) != 0;
+  // burst 0: one datagram a turn, which is what a clock costs the most.
+  Bench bench({audio ? 172u : 1200u, audio ? 7u : 1u, std::max(burst, 1u), burst == 0 ? 1u : 64u}, 1);
+  const auto times = std::make_unique<relay::StageTimes>();
+  std::vector<double> with, without;
+  const auto block = [&] {
+    double seconds = 0;
+    for (uint32_t i = 0; i < relay::StageClock::kEvery; ++i) seconds += bench.turn();
+    return seconds;
+  };
+  for (auto _ : state) {
+    bench.path.time_stages(times.get());
+    with.push_back(block());
+    bench.path.time_stages(nullptr);
+    without.push_back(block());
+    state.SetIterationTime(with.back());
+  }
+  const auto median = [](std::vector<double>& values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+  };
+  const double on = median(with), off = median(without);
+  state.counters["ratio"] = on / off;
+  state.counters["ns_per_packet"] = on * 1e9 / (double{relay::StageClock::kEvery} * bench.port.packets);
+  for (uint32_t i = 0; i < relay::kStages; ++i) {
+    const auto stage = static_cast<relay::Stage>(i);
+    state.counters[relay::stage_name(stage)] = static_cast<double>(times->of(stage).percentile(50)) / 1e3;
+  }
+}
+
+BENCHMARK(BM_PacketPath_StageClock)
+    ->ArgNames({"burst", "audio"})
+    ->ArgsProduct({{0, 1, 4, 32}, {0, 1}})
+    ->UseManualTime();
 BENCHMARK(BM_PacketPath_Video1200)->ArgName("burst")->Arg(1)->Arg(4)->Arg(16)->Arg(32)->UseManualTime();
 BENCHMARK(BM_PacketPath_Audio172x7)->ArgName("burst")->Arg(1)->Arg(4)->Arg(16)->Arg(32)->UseManualTime();
 BENCHMARK(BM_PacketPath_Video1200_Fanout16)->ArgName("burst")->Arg(1)->Arg(4)->UseManualTime();
