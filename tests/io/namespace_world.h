@@ -72,9 +72,11 @@ class NamespaceWorld {
     const int added =
         std::system(("ip link add tl1 type veth peer name tl0 netns " + near_path + " 2>/dev/null").c_str());
     if (added == 0) {
+      run("echo 0 >/proc/sys/net/ipv6/conf/tl1/accept_dad");
       run("ip address add 198.18.7.2/24 dev tl1 && ip address add 2001:2:0:7::2/64 dev tl1 nodad");
       run("ip link set tl1 up");
       const Inside near(near_.get());
+      run("echo 0 >/proc/sys/net/ipv6/conf/tl0/accept_dad");
       run("ip address add 198.18.7.1/24 dev tl0 && ip address add 2001:2:0:7::1/64 dev tl0 nodad");
       run("ip link set tl0 up");
     }
