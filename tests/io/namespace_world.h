@@ -80,6 +80,10 @@ class NamespaceWorld {
       run("ip address add 198.18.7.1/24 dev tl0 && ip address add 2001:2:0:7::1/64 dev tl0 nodad");
       run("ip link set tl0 up");
     }
+    if (added == 0) {
+      wait_until_up(near_.get(), "tl0");
+      wait_until_up(far_.get(), "tl1");
+    }
     EXPECT_EQ(::setns(home.get(), CLONE_NEWNET), 0);
     return added == 0 ? "" : "needs veth devices";
   }
@@ -87,6 +91,21 @@ class NamespaceWorld {
   int far() const { return far_.get(); }
 
  private:
+  // The kernel notices a carrier up to a second late, and until then the interface sends nothing and IPv6 on
+  // it does not hear multicast: what is asked for before that is lost, and repeated only after another
+  // second.
+  static void wait_until_up(int namespace_fd, const std::string& interface) {
+    const Inside there(namespace_fd);
+    const std::string is_up = "ip link show dev " + interface +
+                              " | grep -q 'state UP' && ip -6 route show table all dev " + interface +
+                              " | grep -q ^multicast";
+    for (int tries = 0; tries < 500; ++tries) {
+      if (std::system(is_up.c_str()) == 0) return;
+      ::usleep(10'000);
+    }
+    ADD_FAILURE() << interface << " is not up";
+  }
+
   FileDescriptor near_, far_;
 };
 
