@@ -3,7 +3,9 @@
 // socket.
 #include "io/dpdk/steering/xdp_steering.h"
 
+#include <linux/capability.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include <tuple>
 
@@ -119,6 +121,17 @@ TEST_P(Steering, TakesOurEndpointsAndNothingElse) {
     const auto passed = receive(kernels, row.kind ? kNever_ms : kSoon_ms);
     EXPECT_EQ(passed.has_value(), row.kind == nullptr) << row.to;
   }
+  // IPv4 options do not hide a datagram, whatever their length.
+  for (const socklen_t bytes : {4u, 20u, 40u}) {
+    const Inside far(world.far());
+    const FileDescriptor sender = open_socket(at("0.0.0.0:0"), SOCK_DGRAM);
+    const std::string no_operation(bytes, '\1');
+    ASSERT_EQ(setsockopt(sender.get(), IPPROTO_IP, IP_OPTIONS, no_operation.data(), bytes), 0);
+    send_to(sender, at("198.18.7.1:5004"), 100);
+    const std::string frame = ours.receive(kSoon_ms);
+    EXPECT_EQ(kind_of(frame), "udp 4 5004") << bytes;
+    EXPECT_EQ(frame.size(), 14 + 20 + bytes + 8 + 100);
+  }
   {
     // ARP, neighbour discovery, ICMP and TCP, from nothing.
     const Inside far(world.far());
@@ -130,7 +143,7 @@ TEST_P(Steering, TakesOurEndpointsAndNothingElse) {
   EXPECT_EQ(ours.receive(kNever_ms), "");
   const auto counts = steering.counts();
   ASSERT_TRUE(counts);
-  EXPECT_EQ(counts->redirected_packets, 4u);
+  EXPECT_EQ(counts->redirected_packets, 7u);
   EXPECT_EQ(counts->no_socket_packets, 0u);
   EXPECT_EQ(counts->fragment_packets, 6u);  // twice 4000 bytes in three
 }
@@ -273,6 +286,49 @@ TEST(SteeringLeftover, OfSomebodyElseStays) {
   EXPECT_FALSE(XdpSteering().open("tl0"));
   EXPECT_FALSE(probe_xdp("tl0").present);
   EXPECT_EQ(query_xdp("tl0")->mode, XdpMode::kGeneric);
+}
+
+// The rights that a service is given; neither CAP_SYS_ADMIN nor CAP_PERFMON is among them.
+bool keep_four_rights() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  for (const int right : {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_IPC_LOCK})
+    data[right / 32].effective |= 1u << (right % 32);
+  for (auto& word : data) word.permitted = word.effective;
+  return ::syscall(SYS_capset, &header, data) == 0;
+}
+
+TEST(SteeringRights, FourAreEnoughForAPortAndItsProgram) {
+  NEEDS_WORLD(world);
+  const Inside near(world.near());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!keep_four_rights()) ::_exit(1);
+    const AttachedProgram program("tl0", XDP_FLAGS_SKB_MODE);
+    if (program.error() != 0) ::_exit(2);
+    const XdpSocket socket("tl0", program.sockets());
+    XdpSteering steering;
+    const UdpAddress ours[] = {at("198.18.7.1:5004")};
+    const auto opened = steering.open("tl0");
+    if (!opened) std::printf("%s\n", opened.error().text.c_str());
+    ::_exit(!opened ? 3 : !steering.set(ours) ? 4 : !steering.counts() ? 5 : 0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  // The program is still there: nobody detached it. Without CAP_SYS_ADMIN it cannot be told whose it is.
+  const pid_t second = ::fork();
+  if (second == 0) {
+    if (!keep_four_rights()) ::_exit(1);
+    const auto left = detach_leftover("tl0");
+    ::_exit(!left && left.error().text.find("CAP_SYS_ADMIN") != std::string::npos ? 0 : 2);
+  }
+  ::waitpid(second, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  const auto removed = detach_leftover("tl0");
+  ASSERT_TRUE(removed) << removed.error().text;
+  EXPECT_TRUE(*removed);
 }
 
 TEST(SteeringProbe, SaysWhatIsThereAndWhatToDo) {

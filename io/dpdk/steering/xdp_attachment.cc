@@ -27,8 +27,10 @@ namespace {
 using core::Error;
 using core::Result;
 
+// For the sockets, the program and its maps, and the memory that the sockets receive into.
 constexpr const char* kRights =
-    "CAP_NET_ADMIN, CAP_BPF and CAP_NET_RAW (root has them; for a service: AmbientCapabilities=)";
+    "CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK (root has them; for a service: "
+    "AmbientCapabilities=)";
 
 Error on(const std::string& interface, const std::string& text) {
   return Error{0, "XDP on " + interface + ": " + text};
