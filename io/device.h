@@ -29,6 +29,14 @@ class Device {
   // After its ports are gone. Returns how many buffers the driver has not given back: 0, or it leaks.
   virtual uint32_t close() = 0;
 
+  // The addresses whose datagrams go through the device, with the networks that it reaches.
+  struct Reach {
+    std::vector<InterfaceAddress> addresses;
+    bool gateway_v4 = false;  // and everything else of the family
+    bool gateway_v6 = false;
+  };
+  virtual Reach reach() const = 0;
+
   // One sentence for the operator: driver, MAC address, offloads in use, memory.
   virtual std::string describe() const = 0;
 };
@@ -44,8 +52,11 @@ inline constexpr uint32_t kMaxInterfaceAddresses = 8;
 
 struct DeviceOptions {
   // What DPDK calls it: a virtual device with its arguments ("net_af_packet0,iface=eth1"), or the PCI address
-  // of a NIC that is bound to a user-space driver ("0000:00:05.0").
+  // of a NIC that is bound to a user-space driver ("0000:00:05.0"). Empty with an interface.
   std::string device;
+  // Beside the kernel: an interface of the kernel's, of which AF_XDP takes our datagrams and nothing else.
+  // Its addresses, routes and neighbours are the kernel's; those below are not used.
+  std::string interface;
   std::vector<InterfaceAddress> addresses;  // at most kMaxInterfaceAddresses
   core::UdpAddress gateway_v4{};            // family 0: none. The port is 0
   core::UdpAddress gateway_v6{};

@@ -9,7 +9,7 @@ namespace trunkline::io {
 
 struct InterfaceAddress {
   core::UdpAddress address;   // its port is 0
-  uint8_t prefix_length = 0;  // in bits, of the addresses that are reached without a gateway
+  uint8_t prefix_length = 0;  // in bits, of the addresses that are reached without a gateway; 0: all
 };
 
 }  // namespace trunkline::io

@@ -3,29 +3,14 @@
 // bytes may come. Pure functions, any thread.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <cstring>
 
 #include "core/udp_address.h"
 #include "io/checksum.h"
+#include "io/mac_address.h"
 
 namespace trunkline::io {
-
-struct MacAddress {
-  std::array<uint8_t, 6> bytes{};
-
-  constexpr bool operator==(const MacAddress&) const = default;
-
-  static constexpr MacAddress broadcast() noexcept { return {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}; }
-  static MacAddress at(const uint8_t* from) noexcept {
-    MacAddress mac;
-    std::memcpy(mac.bytes.data(), from, 6);
-    return mac;
-  }
-  // One station: neither a group (IEEE 802.3 section 3.2.3, the lowest bit of the first byte) nor all zeros.
-  constexpr bool is_station() const noexcept { return (bytes[0] & 1) == 0 && *this != MacAddress{}; }
-};
 
 namespace frame {
 

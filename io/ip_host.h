@@ -47,6 +47,9 @@ struct IpHostOptions {
   uint32_t max_held = 32;                   // datagrams that wait for neighbours; one MTU of memory each
   core::HashKey hash_key;                   // secret: strangers choose neighbours' addresses
   bool share_neighbours = false;            // somebody calls take_learnt()
+  // A kernel beside us asks for neighbours and speaks for our addresses: no frame of the host's own but held
+  // datagrams. Whom it wants to know take_wanted() says, and learn() is told.
+  bool resolved_elsewhere = false;
   // False where a sender leaves checksums to an offload that nobody does, as with veth.
   bool verify_udp_checksum = true;
   // False: datagrams over IPv4 carry none, which RFC 768 allows. Over IPv6 they always do (RFC 8200 section
@@ -126,6 +129,10 @@ class IpHost {
   // updates and completes neighbours; one that is not known takes a free place at most.
   bool take_learnt(Neighbour& neighbour) noexcept;
   void learn(const Neighbour& neighbour, Nanos now) noexcept;
+
+  // With resolved_elsewhere: the next neighbour (port 0) that is to be asked for, again each second up to
+  // three times; false: none.
+  bool take_wanted(core::UdpAddress& neighbour) noexcept;
 
   const IpHostCounters& counters() const noexcept { return counters_; }
 
@@ -237,6 +244,7 @@ class IpHost {
   UdpChecksum udp_v4_;
   UdpChecksum udp_v6_;
   bool verify_udp_;
+  bool resolved_elsewhere_;
   bool ip_checksum_;
   uint32_t mtu_;
   uint32_t frame_bytes_;

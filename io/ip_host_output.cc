@@ -24,10 +24,12 @@ Nanos IpHost::next_due() const noexcept {
 
 uint32_t IpHost::take_frame(std::span<uint8_t> into, Nanos now) noexcept {
   TL_CHECK(into.size() >= frame_bytes_);
-  if (const uint32_t length = take_announcement(into.data())) return length;
-  if (const uint32_t length = take_request(into.data())) return length;
+  if (!resolved_elsewhere_) {
+    if (const uint32_t length = take_announcement(into.data())) return length;
+    if (const uint32_t length = take_request(into.data())) return length;
+  }
   if (const uint32_t length = take_held(into.data(), now)) return length;
-  return take_answer(into.data());
+  return resolved_elsewhere_ ? 0 : take_answer(into.data());
 }
 
 // So that switches and neighbours that knew another station by our address know us: an ARP announcement (RFC
@@ -65,6 +67,14 @@ uint32_t IpHost::take_request(uint8_t* into) noexcept {
   write_ipv6(ip, kNeighbourBytes, kProtocolIcmpv6, kNeighbourHopLimit, source, known ? target : group);
   write_neighbour_message(ip, kIcmpv6Solicitation, 0, target, mac_);
   return kNeighbourFrameBytes;
+}
+
+bool IpHost::take_wanted(core::UdpAddress& neighbour) noexcept {
+  if (!resolved_elsewhere_) return false;
+  const uint32_t index = neighbours_.take_request();
+  if (index == NeighbourTable::kNone) return false;
+  neighbour = neighbours_.at(index).address;
+  return true;
 }
 
 uint32_t IpHost::take_answer(uint8_t* into) noexcept {

@@ -65,7 +65,8 @@ Result<void> check_addresses(const IpHostOptions& options) {
     const std::string what = "addresses: " + text_of(own.address);
     if (!is_one_host(own.address) || own.address.port != 0)
       return Error{0, what + ": must be the address of one host, with port 0"};
-    if (own.prefix_length == 0 || own.prefix_length > (own.address.family == 4 ? 32 : 128))
+    const bool all = own.prefix_length == 0 && !options.resolved_elsewhere;
+    if (all || own.prefix_length > (own.address.family == 4 ? 32 : 128))
       return Error{0, what + ": prefix length " + std::to_string(own.prefix_length) + " is out of range"};
     for (size_t k = 0; k < i; ++k) {
       if (options.addresses[k].address == own.address) return Error{0, what + ": is there twice"};
@@ -102,6 +103,7 @@ IpHost::IpHost(const IpHostOptions& options)
     : mac_(options.mac),
       udp_v6_(options.udp_checksum_offload ? UdpChecksum::kPseudoHeader : UdpChecksum::kFull),
       verify_udp_(options.verify_udp_checksum),
+      resolved_elsewhere_(options.resolved_elsewhere),
       ip_checksum_(!options.ip_checksum_offload),
       mtu_(options.mtu),
       frame_bytes_(frame::kEthernetBytes + options.mtu),
@@ -116,6 +118,7 @@ IpHost::IpHost(const IpHostOptions& options)
       share_neighbours_(options.share_neighbours) {
   TL_CHECK(check(options).has_value());
   udp_v4_ = options.udp_checksum_ipv4 ? udp_v6_ : UdpChecksum::kNone;
+  if (resolved_elsewhere_) announce_due_ = core::kNever;
   for (const InterfaceAddress& address : options.addresses) {
     Own& own = own_[own_count_++];
     own.address = address.address;

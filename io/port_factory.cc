@@ -49,15 +49,12 @@ core::Result<std::unique_ptr<Port>> make_port(PortKind kind, const PortOptions& 
   return std::unique_ptr<Port>(std::make_unique<MmsgPort>(options));
 }
 
-core::Result<std::unique_ptr<Port>> make_device_port(Device& device, const DeviceOptions& device_options,
-                                                     uint32_t queue, const PortOptions& options,
-                                                     std::string* why) {
+core::Result<std::unique_ptr<Port>> make_device_port(Device& device, uint32_t queue,
+                                                     const PortOptions& options, std::string* why) {
   say(why, "dpdk: as configured");
   auto wire = device.make_port(queue, options);
   if (!wire) return wire.error();
-  SplitPort::Reach reach{device_options.addresses, device_options.gateway_v4.family != 0,
-                         device_options.gateway_v6.family != 0};
-  return std::unique_ptr<Port>(std::make_unique<SplitPort>(std::move(wire).value(), std::move(reach),
+  return std::unique_ptr<Port>(std::make_unique<SplitPort>(std::move(wire).value(), device.reach(),
                                                            std::make_unique<MmsgPort>(options)));
 }
 

@@ -28,8 +28,7 @@ core::Result<std::unique_ptr<Port>> make_port(PortKind kind, const PortOptions& 
 
 // A data core's port on a device: what is addressed to or from other addresses than the device's goes through
 // kernel sockets beside it (io/split_port.h).
-core::Result<std::unique_ptr<Port>> make_device_port(Device& device, const DeviceOptions& device_options,
-                                                     uint32_t queue, const PortOptions& options,
-                                                     std::string* why);
+core::Result<std::unique_ptr<Port>> make_device_port(Device& device, uint32_t queue,
+                                                     const PortOptions& options, std::string* why);
 
 }  // namespace trunkline::io

@@ -17,7 +17,7 @@ bool shares_prefix(const InterfaceAddress& own, const core::UdpAddress& other) n
 
 }  // namespace
 
-SplitPort::SplitPort(std::unique_ptr<Port> device, Reach reach, std::unique_ptr<Port> sockets)
+SplitPort::SplitPort(std::unique_ptr<Port> device, Device::Reach reach, std::unique_ptr<Port> sockets)
     : device_(std::move(device)), reach_(std::move(reach)), sockets_(std::move(sockets)) {}
 
 // ---- which side

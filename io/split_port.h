@@ -14,21 +14,14 @@
 #include <memory>
 #include <vector>
 
-#include "io/interface_address.h"
+#include "io/device.h"
 #include "io/port.h"
 
 namespace trunkline::io {
 
 class SplitPort final : public Port {
  public:
-  // What the device has and reaches: its addresses with their networks, and whether a gateway leads on, by
-  // family.
-  struct Reach {
-    std::vector<InterfaceAddress> addresses;
-    bool gateway_v4 = false;
-    bool gateway_v6 = false;
-  };
-  SplitPort(std::unique_ptr<Port> device, Reach reach, std::unique_ptr<Port> sockets);
+  SplitPort(std::unique_ptr<Port> device, Device::Reach reach, std::unique_ptr<Port> sockets);
 
   core::Result<uint16_t> open_endpoint(const EndpointOptions& options) override;
   core::UdpAddress endpoint_address(uint16_t endpoint) const override;
@@ -68,7 +61,7 @@ class SplitPort final : public Port {
   void add_counters() noexcept;
 
   std::unique_ptr<Port> device_;
-  Reach reach_;
+  Device::Reach reach_;
   std::unique_ptr<Port> sockets_;
   std::vector<Endpoint> endpoints_;
   std::array<std::vector<uint16_t>, 2> outer_;  // by side and inner number

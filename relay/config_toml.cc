@@ -102,14 +102,24 @@ void read_gateway(TomlSection& dpdk, std::string_view key, uint16_t family, UdpA
 }
 
 void read_dpdk(TomlReader& reader, const toml::table& table, NodeConfig& config) {
-  TomlSection dpdk(reader, table, "dpdk",
-                   {"device", "addresses", "gateway", "gateway6", "buffers", "receive_ring", "transmit_ring",
-                    "verify_udp_checksum", "udp_checksum_ipv4", "pages", "memory_mib", "eal", "plugin"});
+  TomlSection dpdk(
+      reader, table, "dpdk",
+      {"device", "interface", "addresses", "gateway", "gateway6", "buffers", "receive_ring", "transmit_ring",
+       "verify_udp_checksum", "udp_checksum_ipv4", "pages", "memory_mib", "eal", "plugin"});
   io::DeviceOptions& device = config.device;
   if (config.port != PortChoice::kDpdk)
     return dpdk.fail_here("device", "is for node.port = \"dpdk\"; write that, or remove [dpdk]");
-  dpdk.require("device", "write what DPDK calls it, as device = \"net_af_packet0,iface=eth1\"");
-  dpdk.require("addresses", "write the node's own, as addresses = [\"192.0.2.1/24\"]");
+  dpdk.text("interface", device.interface, 15);  // IFNAMSIZ with its zero
+  for (std::string_view key : {"device", "addresses", "gateway", "gateway6"}) {
+    if (dpdk.has("interface") && dpdk.has(key))
+      dpdk.fail(key, "is the kernel's to say with dpdk.interface; remove one of the two");
+  }
+  if (!dpdk.has("interface")) {
+    dpdk.require("device",
+                 "write what DPDK calls it, as device = \"net_af_packet0,iface=eth1\", or interface = "
+                 "\"eth1\" to share one with the kernel");
+    dpdk.require("addresses", "write the node's own, as addresses = [\"192.0.2.1/24\"]");
+  }
   dpdk.text("device", device.device, kMaxDeviceBytes);
   dpdk.each("addresses", [&](const toml::node& value, const std::string& key) {
     const auto address = parse_interface(value.value_exact<std::string>().value_or(""));

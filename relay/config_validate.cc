@@ -235,6 +235,11 @@ Problem check_cores(const NodeConfig& c) {
 
 Problem check_device(const NodeConfig& c) {
   if (c.port != PortChoice::kDpdk) return {};
+  if (c.listen.port == 0) {
+    return "node.listen = " + quoted(c.listen.to_string()) +
+           " has port 0: on a device of one's own nobody chooses, write the port";
+  }
+  if (!c.device.interface.empty()) return {};  // whether it has the address, the kernel says
   if (c.device.device.empty()) {
     return "node.port = 'dpdk' without dpdk.device: write what DPDK calls it, as "
            "'net_af_packet0,iface=eth1' or '0000:00:05.0'";
@@ -244,10 +249,6 @@ Problem check_device(const NodeConfig& c) {
   if (c.device.addresses.size() > io::kMaxInterfaceAddresses) {
     return "dpdk.addresses has " + std::to_string(c.device.addresses.size()) + " entries, and at most " +
            std::to_string(io::kMaxInterfaceAddresses) + " fit: use fewer";
-  }
-  if (c.listen.port == 0) {
-    return "node.listen = " + quoted(c.listen.to_string()) +
-           " has port 0: on a device of one's own nobody chooses, write the port";
   }
   for (const io::InterfaceAddress& own : c.device.addresses) {
     core::UdpAddress ip = c.listen;

@@ -112,7 +112,7 @@ core::Result<std::unique_ptr<io::Port>> NodeRuntime::make_wire(uint32_t core, st
   options.pages = &pages_;
   options.core = static_cast<uint8_t>(core);
   if (device_ == nullptr) return io::make_port(port_kind(config_.port), options, &why);
-  return io::make_device_port(*device_, config_.device, core, options, &why);
+  return io::make_device_port(*device_, core, options, &why);
 }
 
 core::Result<void> NodeRuntime::make_cores() {

@@ -55,6 +55,9 @@ void fill_buffer(rte_mempool*, void*, void* object, unsigned index) {
 core::Result<std::unique_ptr<Device>> DpdkDevice::open(const DeviceOptions& options) {
   if (auto started = start_eal(options); !started) return started.error();
   std::unique_ptr<DpdkDevice> device(new DpdkDevice(options));
+  if (!options.interface.empty()) {
+    if (auto beside = device->go_beside_the_kernel(); !beside) return beside.error();
+  }
   if (auto taken = device->take(); !taken) return taken.error();
   if (auto configured = device->configure(); !configured) return configured.error();
   return std::unique_ptr<Device>(std::move(device));
@@ -68,6 +71,23 @@ core::Error DpdkDevice::refusal(const std::string& what, int error) const {
   const std::string said = take_eal_words();
   const std::string why = said.empty() ? rte_strerror(error) : said;
   return core::Error{0, "device " + options_.device + " " + what + ": " + why + remedy(error)};
+}
+
+// The kernel's interface becomes the device, and its addresses ours.
+core::Result<void> DpdkDevice::go_beside_the_kernel() {
+  auto kernel = KernelSide::open(options_.interface, options_.queues);
+  if (!kernel) return kernel.error();
+  kernel_ = std::move(kernel).value();
+  auto device = kernel_->device();
+  if (!device) return device.error();
+  options_.device = *device;
+  options_.addresses = kernel_->addresses();
+  if (options_.mtu > kernel_->mtu()) {
+    return core::Error{0, "interface " + options_.interface + " has an MTU of " +
+                              std::to_string(kernel_->mtu()) + ", and wire.mtu is " +
+                              std::to_string(options_.mtu) + ": raise the one or lower the other"};
+  }
+  return {};
 }
 
 core::Result<void> DpdkDevice::take() {
@@ -170,10 +190,11 @@ core::Result<void> DpdkDevice::start() {
   if (started_) return {};
   if (const int error = rte_eth_dev_start(id_); error != 0) return refusal("does not start", -error);
   started_ = true;
-  return {};
+  return kernel_ == nullptr ? core::Result<void>{} : kernel_->start();
 }
 
 uint32_t DpdkDevice::close() {
+  if (kernel_ != nullptr) kernel_->stop();
   if (id_ != RTE_MAX_ETHPORTS) {
     rte_eth_dev_info info{};
     const bool known = rte_eth_dev_info_get(id_, &info) == 0;
@@ -182,9 +203,12 @@ uint32_t DpdkDevice::close() {
     if (known && info.device != nullptr) rte_dev_remove(info.device);
     id_ = RTE_MAX_ETHPORTS;
   }
+  // net_af_xdp keeps what lies in its fill ring, and what the kernel has received meanwhile: they go with the
+  // pool.
+  const bool keeps_some = driver_ == "net_af_xdp";
   uint32_t missing = 0;
   for (rte_mempool* pool : pools_) {
-    missing += options_.buffers - rte_mempool_avail_count(pool);
+    if (!keeps_some) missing += options_.buffers - rte_mempool_avail_count(pool);
     rte_mempool_free(pool);
   }
   pools_.clear();
@@ -195,10 +219,14 @@ IpHostOptions DpdkDevice::ip_options() const {
   IpHostOptions ip;
   std::copy_n(mac_.addr_bytes, ip.mac.bytes.size(), ip.mac.bytes.begin());
   ip.addresses = options_.addresses;
+  // The kernel routes: every destination is a neighbour, whose station it names.
+  for (InterfaceAddress& own : ip.addresses)
+    own.prefix_length = kernel_ != nullptr ? uint8_t{0} : own.prefix_length;
+  ip.resolved_elsewhere = kernel_ != nullptr;
   ip.gateway_v4 = options_.gateway_v4;
   ip.gateway_v6 = options_.gateway_v6;
   ip.mtu = options_.mtu;
-  ip.share_neighbours = options_.queues > 1;
+  ip.share_neighbours = options_.queues > 1 && kernel_ == nullptr;
   ip.hash_key = {rte_rand(), rte_rand()};
   ip.verify_udp_checksum = options_.verify_udp_checksum;
   ip.udp_checksum_ipv4 = options_.udp_checksum_ipv4;
@@ -207,12 +235,17 @@ IpHostOptions DpdkDevice::ip_options() const {
   return ip;
 }
 
+Device::Reach DpdkDevice::reach() const {
+  return {options_.addresses, options_.gateway_v4.family != 0, options_.gateway_v6.family != 0};
+}
+
 std::string DpdkDevice::describe() const {
   char mac[RTE_ETHER_ADDR_FMT_SIZE];
   rte_ether_format_addr(mac, sizeof mac, &mac_);
   return options_.device + " (" + driver_ + ", " + mac + "), " + std::to_string(options_.queues) +
          " queues, " + std::to_string(options_.buffers) + " buffers each, checksums by " +
-         (transmit_checksums_ ? "the device" : "software") + "; " + describe_eal();
+         (transmit_checksums_ ? "the device" : "software") +
+         (kernel_ != nullptr ? "; " + kernel_->describe() : "") + "; " + describe_eal();
 }
 
 }  // namespace trunkline::io

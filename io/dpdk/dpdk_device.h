@@ -16,6 +16,7 @@
 
 #include "core/spsc_ring.h"
 #include "io/device.h"
+#include "io/dpdk/kernel_side.h"
 #include "io/dpdk/rte.h"
 #include "io/ip_host.h"
 
@@ -32,6 +33,7 @@ class DpdkDevice final : public Device {
   core::Result<std::unique_ptr<Port>> make_port(uint32_t queue, const PortOptions& options) override;
   core::Result<void> start() override;
   uint32_t close() override;
+  Reach reach() const override;
   std::string describe() const override;
 
   // ---- for its ports
@@ -41,12 +43,14 @@ class DpdkDevice final : public Device {
   rte_mempool* pool(uint32_t queue) const { return pools_[queue]; }
   IpHostOptions ip_options() const;
   bool transmit_checksums() const { return transmit_checksums_; }
+  KernelSide* kernel() const { return kernel_.get(); }  // nullptr: the device is ours alone
 
   using NeighbourRing = core::SpscRing<IpHost::Neighbour>;
   NeighbourRing& neighbours(uint32_t from, uint32_t to) { return *neighbours_[from * options_.queues + to]; }
 
  private:
   explicit DpdkDevice(const DeviceOptions& options) : options_(options) {}
+  core::Result<void> go_beside_the_kernel();
   core::Result<void> take();
   core::Result<void> configure();
   core::Result<void> make_pools();
@@ -63,6 +67,7 @@ class DpdkDevice final : public Device {
   bool receive_checksums_ = false;
   bool transmit_checksums_ = false;
   bool started_ = false;
+  std::unique_ptr<KernelSide> kernel_;
   std::vector<rte_mempool*> pools_;
   std::vector<std::unique_ptr<NeighbourRing>> neighbours_;
 };

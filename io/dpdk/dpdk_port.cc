@@ -36,8 +36,14 @@ core::Result<uint16_t> DpdkPort::open_endpoint(const EndpointOptions& options) {
     return own.address.family == ip.family && (ip.is_unspecified() || own.address == ip);
   });
   if (!known) {
-    return core::Error{0, address.to_string() + " is not an address of device " + device_.options().device +
-                              ": list it in dpdk.addresses"};
+    return core::Error{
+        0, address.to_string() + " is not an address of device " + device_.options().device +
+               (device_.kernel() != nullptr ? ": give it to the interface" : ": list it in dpdk.addresses")};
+  }
+  if (KernelSide* kernel = device_.kernel(); kernel != nullptr) {
+    auto reserved = kernel->add_endpoint(queue_, address, options.patience);
+    if (!reserved) return reserved.error();
+    address = *reserved;
   }
   for (uint32_t port = kDynamicPorts; address.port == 0 && port < by_port_.size(); ++port) {
     if (by_port_[port] == 0) address.port = static_cast<uint16_t>(port);
@@ -197,8 +203,7 @@ void DpdkPort::finish_frame(rte_mbuf* mbuf, uint8_t* payload, uint32_t length, u
   mbuf->l2_len = RTE_ETHER_HDR_LEN;
   mbuf->l3_len = v4 ? sizeof(rte_ipv4_hdr) : sizeof(rte_ipv6_hdr);
   mbuf->ol_flags = v4 ? RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM : RTE_MBUF_F_TX_IPV6;
-  if (!v4 || device_.options().udp_checksum_ipv4)
-    mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+  if (!v4 || device_.options().udp_checksum_ipv4) mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
 }
 
 rte_mbuf* DpdkPort::new_mbuf() noexcept {
@@ -256,8 +261,14 @@ void DpdkPort::poll(Nanos now) noexcept {
 
 void DpdkPort::share_neighbours(Nanos now) noexcept {
   const uint32_t queues = device_.options().queues;
-  if (queues == 1) return;
   IpHost::Neighbour neighbour;
+  if (KernelSide* kernel = device_.kernel(); kernel != nullptr) {
+    core::UdpAddress wanted;
+    while (ip_.take_wanted(wanted)) kernel->want(queue_, wanted);  // bounded: each once a second
+    while (kernel->take_known(queue_, neighbour)) ip_.learn(neighbour, now);
+    return;
+  }
+  if (queues == 1) return;
   while (ip_.take_learnt(neighbour)) {  // bounded by what the IpHost keeps
     for (uint32_t to = 0; to < queues; ++to) {
       if (to != queue_) (void)device_.neighbours(queue_, to).try_push(neighbour);

@@ -8,9 +8,7 @@ Shown for each device: every RTP packet arrives once and byte-identical in both 
 and resolves its neighbours, and a node that was killed is back within a second. Devices that this machine or build
 lacks are named and left out.
 """
-import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -114,15 +112,6 @@ def stop(node):
     check("not given back" not in node.text(), f"{node.config_path.stem} leaks buffers")
 
 
-def need(bench, device):
-    """Skips a case whose device cannot be had: what the node says is the reason."""
-    end = End(bench, 1)
-    config = end.config(device)
-    path = bench.directory / "probe.toml"
-    path.write_text(lab.toml(config), encoding="utf-8")
-    return end, config
-
-
 def veth(bench, kernel_address=True):
     """Two ends joined by a veth. The kernel at end b sends no GSO runs: they would leave segmented by nobody."""
     a, b = End(bench, 1), End(bench, 2)
@@ -185,6 +174,52 @@ def beside_a_kernel():
         stop(node_a)
 
 
+def beside_the_kernel():
+    """AF_XDP on one end of a veth: only the node's datagrams are taken, the kernel keeps the rest. Killed, and back."""
+    with lab.Lab() as bench:
+        a, b = End(bench, 1), End(bench, 2)
+        lab.join(a.namespace, A, b.namespace, B)
+        for end, address in ((a, A6), (b, B6)):
+            with end.namespace:
+                lab.ip("address", "add", f"{address}/64", "dev", "wire", "nodad")
+        config = a.config("an interface")
+        config["dpdk"] = {"interface": "wire", **SMALL}
+        node_a = bench.node(config, a.namespace)
+        node_b = bench.node(b.config(), b.namespace)
+        up(node_a, node_b)
+        exchange(a, b)
+        no_drops(node_a, node_b)
+        say(f"  echo by the kernel: {1e3 * ping(b.namespace, A):.1f} ms, IPv6 {1e3 * ping(b.namespace, A6):.1f} ms")
+        with a.namespace:
+            other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            other.bind((A, 9000))
+            stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                stranger.bind((A, 7000))
+                raise Failed("the node's port is to be had by others")
+            except OSError:
+                stranger.close()
+        with b.namespace, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"for the kernel", (A, 9000))
+        check(select.select([other], [], [], 2)[0] and other.recv(100) == b"for the kernel",
+              "another port's datagram did not reach the kernel")
+        other.close()
+
+        node_a.send(signal.SIGKILL)
+        node_a.wait(2)
+        ping(b.namespace, A)
+        wait_until("node 2 sees the link down", 2, lambda: node_b.admin.link(1)["state"] != "UP")
+        time.sleep(1)  # the kernel lets go of a queue that AF_XDP had within a second
+        node_a = bench.node(config, a.namespace)
+        began = time.monotonic()
+        up(node_a, node_b)
+        say(f"  back {1e3 * (time.monotonic() - began):.0f} ms after it serves its admin socket")
+        check(time.monotonic() - began < BACK_WITHIN_S, "the killed node is not back within a second")
+        exchange(a, b, first=10_000)
+        stop(node_a)
+        ping(b.namespace, A)
+
+
 def in_shared_memory():
     """net_memif between two processes; then one of them is killed, and is back within a second."""
     with lab.Lab() as bench:
@@ -208,6 +243,29 @@ def in_shared_memory():
         exchange(a, b, first=10_000)
         stop(node_b)
         stop(node_a)
+
+
+def on_many_cores():
+    """Two data cores a node, two queues of net_memif. Queue i of one end is queue i of the other, whatever port a datagram
+    is for: what arrives on the wrong core is handed over."""
+    with lab.Lab() as bench:
+        a, b = End(bench, 1), End(bench, 2)
+        wire = f"socket={bench.directory}/memif.sock,socket-abstract=no"
+        devices = [f"net_memif0,role=server,{wire}", f"net_memif1,role=client,mac=02:00:00:00:00:02,{wire}"]
+        nodes = [bench.node(end.config(device, cores=2), end.namespace) for end, device in zip((a, b), devices)]
+        up(*nodes)
+        # More tracks, until both cores own some: each core announces to, and receives from, both of the peer's.
+        for n in range(6):
+            nodes[0].admin.call("publish", track=f"more-{n}")
+            nodes[1].admin.call("acquire", track=f"more-{n}")
+        exchange(a, b)
+        handed = [total(node.stats(), "counters", "handed_over") for node in nodes]
+        taken = [total(node.stats(), "counters", "taken_over") for node in nodes]
+        check(sum(handed) > 0, "nothing arrived on another core than its lane's")
+        say(f"  handed over {handed}, taken over {taken}")
+        no_drops(*nodes)
+        for node in nodes:
+            stop(node)
 
 
 def through_a_tap():
@@ -272,6 +330,6 @@ def plugin_is_there():
 if __name__ == "__main__":
     lab.need_root()
     plugin_is_there()
-    cases = [refuses_in_one_sentence, beside_a_kernel, in_shared_memory, through_a_tap]
+    cases = [refuses_in_one_sentence, beside_a_kernel, beside_the_kernel, in_shared_memory, on_many_cores, through_a_tap]
     wanted = sys.argv[1:]
     lab.run(*[c for c in cases if not wanted or c.__name__ in wanted])

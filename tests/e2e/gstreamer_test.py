@@ -5,7 +5,7 @@ network namespaces, out of the other node's egress tap, into GStreamer's decoder
     encoder -> edge -> [[ingest]] node 1 == veth, delay ==> node 2 [[egress]] -> edge -> decoder
     encoder <- edge <---- RTCP ---------------------------------- RTCP -------- edge <- decoder
 
-Shown for each port: every RTP packet arrives once and byte-identical, every frame decodes, and a late joiner's PLI
+Shown for each port, and for nodes that drive the wire themselves (AF_XDP beside the kernel): every RTP packet arrives once and byte-identical, every frame decodes, and a late joiner's PLI
 reaches the encoder, which answers with a keyframe. Then, with 1 % loss on the wire: exactly that loss, counted.
 TRUNKLINE_E2E_SECONDS is how long each case sends media.
 """
@@ -15,6 +15,8 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import lab
@@ -33,10 +35,18 @@ IO_URING_SETUP = 425  # its number on every architecture
 HARMLESS_DROPS = {"feedback_ended", "feedback_merged"}
 
 
+def on_the_wire(config):
+    """With port = "dpdk": the veth, shared with the kernel. Its other end leaves checksums to an offload of nobody's."""
+    if config["node"]["port"] == "dpdk":
+        config["dpdk"] = {"interface": "wire", "pages": "small", "memory_mib": 128, "buffers": 4096,
+                          "verify_udp_checksum": False}
+    return config
+
+
 class Stage:
     """Two namespaces, two nodes, an edge for each stream and side, all running; and GStreamer's processes."""
 
-    def __init__(self, bench, port, loss=0.0):
+    def __init__(self, bench, ports, loss=0.0):
         self.bench = bench
         self.a, self.b = bench.namespace(), bench.namespace()
         lab.join(self.a, A, self.b, B)
@@ -50,15 +60,15 @@ class Stage:
         for edge in self.edges:
             bench.defer(edge.close)
         self.video_in.rtcp_to = ("127.0.0.1", self.encoder_rtcp)
-        self.node_a = bench.node(self._config_a(port, loss), self.a)
-        self.node_b = bench.node(self._config_b(port), self.b)
+        self.node_a = bench.node(self._config_a(ports[0], loss), self.a)
+        self.node_b = bench.node(self._config_b(ports[1]), self.b)
         self.node_a.wait_up(2)
         self.node_b.wait_up(1)
         wait_until("node 1 serves both tracks to node 2", 5,
                    lambda: self.node_a.stats()["usage"]["subscriptions_down"] == 2)
 
     def _config_a(self, port, loss):
-        config = lab.node_config(1, NODE_A, [(2, NODE_B)], ONE_WAY_MS, port=port)
+        config = on_the_wire(lab.node_config(1, NODE_A, [(2, NODE_B)], ONE_WAY_MS, port=port))
         config["lab"]["seed"] = LOSS_SEED
         config["lab"]["impair"][0]["loss"] = loss
         config["ingest"] = [
@@ -67,7 +77,7 @@ class Stage:
         return config
 
     def _config_b(self, port):
-        config = lab.node_config(2, NODE_B, [(1, NODE_A)], ONE_WAY_MS, port=port)
+        config = on_the_wire(lab.node_config(2, NODE_B, [(1, NODE_A)], ONE_WAY_MS, port=port))
         config["egress"] = [
             {"track": track, "to": f"127.0.0.1:{edge.tap_port}", "deadline_ms": 10_000, "rendezvous_ms": 9_000}
             for track, edge in (("video", self.video_out), ("audio", self.audio_out))]
@@ -187,12 +197,12 @@ def join_late(stage):
     return process, frames
 
 
-def lossless(port):
+def lossless(*ports):
     with lab.Lab() as bench:
-        stage = Stage(bench, port)
-        for node in (stage.node_a, stage.node_b):
+        stage = Stage(bench, ports)
+        for port, node in zip(ports, (stage.node_a, stage.node_b)):
             used = node.stats()["cores"][0]["port"]["name"]
-            check(port in used, f"the configuration says port = '{port}', and '{used}' is in use")
+            check(port in used or port == "auto", f"the configuration says port = '{port}', and '{used}' is in use")
         with media.Edges(*stage.edges):
             decoder, frames = stage.decode_video(stage.video_out, "decoder")
             audio_decoder, samples = stage.decode_audio(stage.audio_out, "audio-decoder")
@@ -239,7 +249,7 @@ def received_datagrams(stats):
 
 def one_percent_loss_is_counted_exactly():
     with lab.Lab() as bench:
-        stage = Stage(bench, "auto", LOSS)
+        stage = Stage(bench, ("auto", "auto"), LOSS)
         with media.Edges(*stage.edges):
             # From here on: what was sent before the peer's socket was open is lost too, and nobody's loss model.
             here_before, there_before = settled(stage)
@@ -268,14 +278,28 @@ def one_percent_loss_is_counted_exactly():
 
 
 def media_over_mmsg_arrives_once_and_identical():
-    lossless("mmsg")
+    lossless("mmsg", "mmsg")
 
 
 def media_over_uring_arrives_once_and_identical():
     if lab.libc.syscall(IO_URING_SETUP, 1, None) < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):
         say("  not shown: this kernel or container forbids io_uring")
         return
-    lossless("uring")
+    lossless("uring", "uring")
+
+
+def media_from_a_device_to_sockets_arrives_once_and_identical():
+    lossless("dpdk", "auto")
+
+
+def media_between_devices_arrives_once_and_identical():
+    lossless("dpdk", "dpdk")
+
+
+def needs_the_plugin():
+    doctor = subprocess.run([lab.trunkline(), "doctor"], capture_output=True, text=True, timeout=20, check=False)
+    if not any(line.startswith("PASS  dpdk ") for line in doctor.stdout.splitlines()):
+        lab.skip("needs the DPDK plug-in: this build has none")
 
 
 if __name__ == "__main__":
@@ -283,5 +307,8 @@ if __name__ == "__main__":
     if shutil.which("gst-launch-1.0") is None:
         lab.skip("needs GStreamer: tools/dev setup")
     lab.trunkline()
+    if sys.argv[1:] == ["dpdk"]:
+        needs_the_plugin()
+        lab.run(media_from_a_device_to_sockets_arrives_once_and_identical, media_between_devices_arrives_once_and_identical)
     lab.run(media_over_mmsg_arrives_once_and_identical, media_over_uring_arrives_once_and_identical,
             one_percent_loss_is_counted_exactly)

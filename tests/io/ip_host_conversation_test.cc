@@ -171,6 +171,41 @@ TEST(IpHostConversation, NewsThatNobodyTakesAreCountedAndNotKeptWhenNobodyShares
   }
 }
 
+// A kernel beside the host routes and resolves: every destination is a neighbour (prefix length 0), asked for
+// there, and nothing but datagrams goes out.
+TEST(IpHostConversation, AsksAKernelBesideItAndSendsNothingOfItsOwn) {
+  IpHostOptions options = options_of(kOurMac, "192.0.2.1:0", "[2001:db8::1]:0");
+  for (InterfaceAddress& own : options.addresses) own.prefix_length = 0;
+  options.resolved_elsewhere = true;
+  constexpr MacAddress kGatewayMac{{0x02, 0, 0, 0, 0, 0xfe}};
+  IpHost host(options);
+  host.poll(kStart);
+  EXPECT_TRUE(frames_of(host, kStart).empty()) << "no announcement";
+  for (const auto& [ours, far] : {std::pair{kOurs4, kFar4}, {kOurs6, kFar6}}) {
+    EXPECT_TRUE(datagram(host, ours, far, {7}, kStart).empty());
+    const Bytes payload{7};
+    EXPECT_TRUE(host.hold(payload.data(), 1, ours, far));
+    EXPECT_TRUE(frames_of(host, kStart).empty()) << "no request";
+    UdpAddress wanted;
+    ASSERT_TRUE(host.take_wanted(wanted));
+    EXPECT_EQ(wanted, without_port(far));
+    EXPECT_FALSE(host.take_wanted(wanted)) << "once, until a second has passed";
+    host.learn({without_port(far), kGatewayMac}, kStart);
+    EXPECT_EQ(frames_of(host, kStart).size(), 1u) << "what was held";
+    const Bytes frame = datagram(host, ours, far, {8}, kStart);
+    ASSERT_FALSE(frame.empty());
+    EXPECT_TRUE(std::equal(kGatewayMac.bytes.begin(), kGatewayMac.bytes.end(), frame.begin()));
+    // Used for longer than an answer counts: the kernel is asked again, and datagrams go on.
+    const Nanos later = kStart + from_s(31);
+    EXPECT_FALSE(datagram(host, ours, far, {9}, later).empty());
+    ASSERT_TRUE(host.take_wanted(wanted));
+    EXPECT_EQ(wanted, without_port(far));
+    host.learn({without_port(far), kPeerMac}, later);
+    const Bytes moved = datagram(host, ours, far, {10}, later);
+    EXPECT_TRUE(std::equal(kPeerMac.bytes.begin(), kPeerMac.bytes.end(), moved.begin()));
+  }
+}
+
 TEST(IpHostConversation, AFloodOfStrangersTakesFreePlacesOnly) {
   IpHostOptions options = usual_options();
   options.addresses[0] = {address("10.0.0.1:0"), 8};

@@ -20,10 +20,17 @@ class SplitPortTest : public testing::Test {
     open(peer_, loopback4());
     // Interleaved, so that outer and inner numbers differ.
     tap_ = open(split_, loopback4());
-    mesh_ = open(split_, kDeviceAddress);
+    mesh_ = open(split_, with_free_port());
     second_tap_ = open(split_, loopback4());
   }
   ~SplitPortTest() override { EXPECT_TRUE(harness_.settles(split_)); }
+
+  // A port that nobody had a moment ago: one of the device's addresses without a port would be for both
+  // sides.
+  core::UdpAddress with_free_port() {
+    MmsgPort other(harness_.options());
+    return other.endpoint_address(open(other, kDeviceAddress));
+  }
 
   PortHarness harness_;
   SplitPort split_;

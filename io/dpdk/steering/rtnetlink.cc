@@ -32,8 +32,8 @@ void add_address(NetlinkRequest& request, uint16_t type, const UdpAddress& addre
 }
 
 bool read_mac(std::span<const uint8_t> bytes, MacAddress& out) {
-  if (bytes.size() != out.size()) return false;
-  std::copy(bytes.begin(), bytes.end(), out.begin());
+  if (bytes.size() != out.bytes.size()) return false;
+  out = MacAddress::at(bytes.data());
   return true;
 }
 
@@ -61,8 +61,8 @@ Route read_route(const nlmsghdr& message, const rtmsg& route, const UdpAddress& 
 
 std::string to_string(const MacAddress& mac) {
   char text[18];
-  std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
-                mac[5]);
+  std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", mac.bytes[0], mac.bytes[1], mac.bytes[2],
+                mac.bytes[3], mac.bytes[4], mac.bytes[5]);
   return text;
 }
 

@@ -16,10 +16,10 @@
 
 #include "core/udp_address.h"
 #include "io/dpdk/steering/netlink.h"
+#include "io/mac_address.h"
 
 namespace trunkline::io {
 
-using MacAddress = std::array<uint8_t, 6>;
 // "02:00:5e:10:00:01"
 std::string to_string(const MacAddress& mac);
 

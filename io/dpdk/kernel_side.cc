@@ -1,0 +1,180 @@
+// See kernel_side.h.
+#include "io/dpdk/kernel_side.h"
+
+#include <dlfcn.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace trunkline::io {
+namespace {
+
+constexpr const char* kProgram = "trunkline_steer.o";
+// The kernel tells of changes by itself: this bounds only how late a stop is noticed.
+constexpr Nanos kLongestSleep = core::from_s(1);
+
+Nanos monotonic_now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return core::Nanos{now.tv_sec * 1'000'000'000 + now.tv_nsec};
+}
+
+// Beside this plug-in when it is installed, below it in a build tree.
+std::string program_path() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<void*>(&program_path), &info) == 0) return {};
+  const std::string plugin = info.dli_fname;
+  const std::string here = plugin.substr(0, plugin.rfind('/') + 1);
+  for (const char* below : {"", "steering/"}) {
+    const std::string path = here + below + kProgram;
+    if (access(path.c_str(), R_OK) == 0) return path;
+  }
+  return {};
+}
+
+}  // namespace
+
+KernelSide::KernelSide(std::string interface, uint32_t queues)
+    : interface_(std::move(interface)), network_(std::make_unique<KernelNetwork>()) {
+  for (uint32_t i = 0; i < queues; ++i) queues_.push_back(std::make_unique<Queue>());
+}
+
+core::Result<std::unique_ptr<KernelSide>> KernelSide::open(const std::string& interface, uint32_t queues) {
+  std::unique_ptr<KernelSide> side(new KernelSide(interface, queues));
+  if (auto opened = side->network_->open(interface); !opened) return opened.error();
+  if (side->addresses().empty()) {
+    return core::Error{
+        0, "interface " + interface + " has no address: ip address add ADDRESS/BITS dev " + interface};
+  }
+  if (!side->network_->link().up)
+    return core::Error{0, "interface " + interface + " is down: ip link set " + interface + " up"};
+  if (auto cleared = detach_leftover(interface); !cleared) return cleared.error();
+  return side;
+}
+
+core::Result<std::string> KernelSide::device() const {
+  const std::string program = program_path();
+  if (program.empty()) {
+    return core::Error{0, std::string("AF_XDP beside the kernel needs ") + kProgram +
+                              ", which a build makes where clang and libbpf-dev are installed"};
+  }
+  return "net_af_xdp_" + interface_ + ",iface=" + interface_ +
+         ",start_queue=0,queue_count=" + std::to_string(queues_.size()) + ",xdp_prog=" + program;
+}
+
+std::vector<InterfaceAddress> KernelSide::addresses() const {
+  std::vector<InterfaceAddress> found;
+  for (const LocalAddress& own : network_->addresses()) {
+    if (own.usable) found.push_back({own.address, own.prefix_bits});
+  }
+  if (found.size() > IpHost::kMaxAddresses) found.resize(IpHost::kMaxAddresses);
+  return found;
+}
+
+core::Result<void> KernelSide::start() {
+  if (auto opened = steering_.open(interface_); !opened) return opened.error();
+  for (const auto& queue : queues_) {
+    core::UdpAddress endpoint;
+    while (queue->endpoints.try_pop(endpoint)) steered_.push_back(endpoint);
+  }
+  if (auto set = steering_.set(steered_); !set) return set.error();
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int made = pthread_create(&thread_, nullptr, enter, this);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (made != 0)
+    return core::Error{0, std::string("no thread for the kernel's side: ") + std::strerror(made)};
+  running_ = true;
+  pthread_setname_np(thread_, "tl-kernel-side");
+  return {};
+}
+
+void KernelSide::stop() {
+  if (!running_) return;
+  stop_.store_relaxed(true);  // a flag: the join orders the rest
+  wake_.signal();
+  pthread_join(thread_, nullptr);
+  running_ = false;
+  // Nothing is ours any more; the program goes with the device.
+  if (auto cleared = steering_.clear(); !cleared) return;
+}
+
+core::Result<core::UdpAddress> KernelSide::add_endpoint(uint32_t queue, const core::UdpAddress& address,
+                                                        Nanos patience) {
+  auto reserved = queues_[queue]->reserved.reserve(address, patience);
+  if (!reserved) return reserved.error();
+  if (!queues_[queue]->endpoints.try_push(*reserved))
+    return core::Error{0, "too many endpoints at a time on interface " + interface_};
+  wake_.signal();
+  return *reserved;
+}
+
+void KernelSide::want(uint32_t queue, const core::UdpAddress& destination) noexcept {
+  if (queues_[queue]->wanted.try_push(destination)) wake_.signal();
+}
+
+// ---- the thread
+
+void* KernelSide::enter(void* self) {
+  static_cast<KernelSide*>(self)->run();
+  return nullptr;
+}
+
+void KernelSide::run() noexcept {
+  while (!stop_.load_relaxed()) {
+    const Nanos now = monotonic_now();
+    take_endpoints();
+    take_questions(now);
+    for (const NetworkEvent& event : network_->poll(now)) {
+      if (event.change == NetworkChange::kDestination) answer(event.destination);
+    }
+    const Nanos sleep = std::min(kLongestSleep, network_->next_due() - now);
+    if (sleep.ns <= 0) continue;
+    pollfd ready[2] = {{network_->fd(), POLLIN, 0}, {wake_.fd(), POLLIN, 0}};
+    const timespec limit{sleep.ns / 1'000'000'000, sleep.ns % 1'000'000'000};
+    ppoll(ready, 2, &limit, nullptr);
+    wake_.drain();
+  }
+}
+
+void KernelSide::take_questions(Nanos now) {
+  for (const auto& queue : queues_) {
+    core::UdpAddress destination;
+    while (queue->wanted.try_pop(destination)) {
+      if (const auto known = network_->resolve(destination, now); known) answer(*known);
+    }
+  }
+}
+
+// To every queue: what one of them sends to, the others will.
+void KernelSide::answer(const Destination& destination) noexcept {
+  if (destination.reach != Reach::kReachable) return;
+  for (const auto& queue : queues_) {
+    if (!queue->known.try_push({destination.address, destination.mac, true})) queue->lost.add();
+  }
+}
+
+void KernelSide::take_endpoints() {
+  const size_t before = steered_.size();
+  for (const auto& queue : queues_) {
+    core::UdpAddress endpoint;
+    while (queue->endpoints.try_pop(endpoint)) steered_.push_back(endpoint);
+  }
+  if (steered_.size() == before) return;
+  // What is refused stays with the kernel, whose counters show it; the node's own are those of silence.
+  if (auto set = steering_.set(steered_); !set) steered_.resize(before);
+}
+
+std::string KernelSide::describe() const {
+  const char* mode = steering_.mode() == XdpMode::kNative    ? ", native XDP"
+                     : steering_.mode() == XdpMode::kGeneric ? ", generic XDP"
+                                                             : "";
+  return std::string("beside the kernel") + mode;
+}
+
+}  // namespace trunkline::io

@@ -1,0 +1,91 @@
+// KernelSide: what a device beside the kernel (AF_XDP) needs of it, kept on a thread that may block.
+//
+// The kernel keeps the interface: its addresses, ARP and neighbour discovery, routes, and every datagram that
+// is not ours. This object
+//   * removes what a killed predecessor left on the interface, and names the XDP program to net_af_xdp
+//   * reserves each endpoint's UDP port in the kernel, and tells the program that it is ours
+//   * answers the IpHosts of the queues: for each destination that they want, the MAC that the kernel would
+//     send to, now and whenever that changes
+//
+// A queue asks through a ring and a wake-up, and is answered through a ring; it never waits. A ring that is
+// full loses a question, which is asked again after a second, or an answer, which the next question brings.
+//
+// Threads: made, opened and closed by the thread that starts the node; want() and take_known() by each
+// queue's core; add_endpoint() by either, one at a time for each queue. Its own thread does the rest.
+#pragma once
+
+#include <pthread.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/atomic.h"
+#include "core/spsc_ring.h"
+#include "io/dpdk/steering/kernel_network.h"
+#include "io/dpdk/steering/reserved_ports.h"
+#include "io/dpdk/steering/xdp_steering.h"
+#include "io/interface_address.h"
+#include "io/ip_host.h"
+#include "io/wake_event.h"
+
+namespace trunkline::io {
+
+class KernelSide {
+ public:
+  // Looks at the interface. Errors name it, what is wrong and what to do.
+  static core::Result<std::unique_ptr<KernelSide>> open(const std::string& interface, uint32_t queues);
+  ~KernelSide() { stop(); }
+  KernelSide(const KernelSide&) = delete;
+  KernelSide& operator=(const KernelSide&) = delete;
+
+  // For net_af_xdp: the device's name and arguments. Errors: the program is not installed.
+  core::Result<std::string> device() const;
+  std::vector<InterfaceAddress> addresses() const;
+  uint32_t mtu() const { return network_->link().mtu_bytes; }
+
+  // When the device runs and its program is attached: what was opened so far is steered, and the thread
+  // starts.
+  core::Result<void> start();
+  // Before the device closes.
+  void stop();
+
+  // Reserves the endpoint, and steers it from start() on. Port 0: the kernel chooses.
+  core::Result<core::UdpAddress> add_endpoint(uint32_t queue, const core::UdpAddress& address,
+                                              Nanos patience);
+  void want(uint32_t queue, const core::UdpAddress& destination) noexcept;
+  bool take_known(uint32_t queue, IpHost::Neighbour& neighbour) noexcept {
+    return queues_[queue]->known.try_pop(neighbour);
+  }
+
+  std::string describe() const;
+
+ private:
+  static constexpr uint32_t kDepth = 256;
+  struct Queue {
+    core::SpscRing<core::UdpAddress> wanted{kDepth};     // core -> us: whose MAC?
+    core::SpscRing<core::UdpAddress> endpoints{kDepth};  // core -> us: to be steered
+    core::SpscRing<IpHost::Neighbour> known{kDepth};     // us -> core
+    ReservedPorts reserved;                              // whoever opens endpoints
+    core::Counter lost;                                  // answers that found their ring full
+  };
+
+  KernelSide(std::string interface, uint32_t queues);
+  static void* enter(void* self);
+  void run() noexcept;
+  void answer(const Destination& destination) noexcept;
+  void take_questions(Nanos now);
+  void take_endpoints();
+
+  std::string interface_;
+  std::unique_ptr<KernelNetwork> network_;
+  XdpSteering steering_;
+  std::vector<std::unique_ptr<Queue>> queues_;
+  std::vector<core::UdpAddress> steered_;
+  WakeEvent wake_;
+  core::Atomic<bool> stop_{false};
+  pthread_t thread_{};
+  bool running_ = false;
+};
+
+}  // namespace trunkline::io
