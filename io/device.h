@@ -4,6 +4,7 @@
 // Control path; the thread that starts the node opens it and makes its ports. It outlives them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -76,6 +77,12 @@ struct DeviceOptions {
   std::vector<std::string> eal_arguments;  // DPDK's own, after ours
 
   std::string plugin;  // path of libtrunkline-dpdk.so; empty: found beside this program or library
+
+  // Room of a frame, from where the driver may put its begin: 128 bytes for headers in front, and the longest
+  // Ethernet frame with a VLAN tag that somebody forgot, or the 2 KiB that drivers ask for.
+  uint32_t frame_room_bytes() const { return 128 + std::max(2'048u, mtu + 18); }
+  // What one frame takes of DPDK's memory: the pool's header, the mbuf (128 bytes), our Buffer, and the room.
+  uint64_t frame_bytes() const { return 64 + 128 + 64 + (frame_room_bytes() + 63) / 64 * 64; }
 };
 
 // Loads the plug-in that drives it (io/dpdk_plugin.h) and opens the device.

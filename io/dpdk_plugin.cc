@@ -65,7 +65,7 @@ core::Result<const DpdkPlugin*> load_dpdk_plugin(const std::string& path) {
   }
   const auto* plugin = static_cast<const DpdkPlugin*>(dlsym(library, kSymbol));
   if (plugin == nullptr) return refusal(file + " is not a plug-in of Trunkline");
-  if (plugin->interface_number != DpdkPlugin::kInterface ||
+  if (plugin->interface_number != DpdkPlugin::kInterface || plugin->options_bytes != sizeof(DeviceOptions) ||
       std::strcmp(plugin->build, TRUNKLINE_VERSION) != 0)
     return refusal(file + " is of another build than this library; install both from the same one");
   return plugin;
@@ -81,6 +81,12 @@ Feature probe_dpdk() {
   const auto plugin = load_dpdk_plugin("");
   if (!plugin) return {false, plugin.error().text, "apt-get install libdpdk-dev, then build again"};
   return (*plugin)->probe();
+}
+
+Feature probe_af_xdp(const std::string& interface) {
+  const auto plugin = load_dpdk_plugin("");
+  if (!plugin) return {false, "it needs the DPDK plug-in", "apt-get install libdpdk-dev, then build again"};
+  return (*plugin)->probe_interface(interface);
 }
 
 }  // namespace trunkline::io

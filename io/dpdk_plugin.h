@@ -23,16 +23,20 @@ struct DpdkPlugin {
       1;  // raised when anything below, or io/device.h, or io/port.h changes
 
   uint32_t interface_number;
-  const char* build;  // version of Trunkline
+  uint32_t options_bytes = sizeof(DeviceOptions);  // a build in between changed it
+  const char* build;                               // version of Trunkline
   core::Result<std::unique_ptr<Device>> (*open)(const DeviceOptions& options);
   // For `trunkline doctor`: does DPDK find its drivers and memory? Starts nothing.
   Feature (*probe)();
+  // And could AF_XDP share this interface with the kernel? Attaches nothing.
+  Feature (*probe_interface)(const std::string& interface);
 };
 
 // Errors: one sentence that says where it was looked for, why it cannot be used, and what to install.
 core::Result<const DpdkPlugin*> load_dpdk_plugin(const std::string& path);
 
-// For `trunkline doctor`: the plug-in and what it says of this machine.
+// For `trunkline doctor`: the plug-in and what it says of this machine, and of one interface of the kernel's.
 Feature probe_dpdk();
+Feature probe_af_xdp(const std::string& interface);
 
 }  // namespace trunkline::io

@@ -208,6 +208,16 @@ Feature probe_cores() {
   return {false, detail, "give the process a second core: a data core that spins leaves none for the rest"};
 }
 
+Feature probe_isolation() {
+  const std::string isolated = first_line("/sys/devices/system/cpu/isolated");
+  const std::string tickless = first_line("/sys/devices/system/cpu/nohz_full");
+  const bool has_ticks = tickless.empty() || tickless == "(null)";
+  if (!isolated.empty() && !has_ticks) return {true, "CPUs " + isolated + ", without ticks " + tickless, {}};
+  return {false,
+          isolated.empty() ? "no CPU is kept free of other work" : "CPUs " + isolated + ", with timer ticks",
+          "boot with isolcpus=managed_irq,domain,2-3 nohz_full=2-3 rcu_nocbs=2-3, and node.pin = [2, 3]"};
+}
+
 Feature probe_clock() {
   const std::string source = first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource");
   timespec from{};

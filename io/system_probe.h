@@ -32,6 +32,7 @@ Feature probe_uring_defer_taskrun();      // Linux 6.1
 Feature probe_huge_pages();  // 2 MiB pages that are free
 Feature probe_memlock();     // RLIMIT_MEMLOCK
 Feature probe_cores();       // how many this process may run on
+Feature probe_isolation();   // CPUs that the scheduler keeps free for data cores
 Feature probe_clock();       // CLOCK_MONOTONIC without a system call: clocksource tsc, invariant TSC
 
 }  // namespace trunkline::io

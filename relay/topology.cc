@@ -94,6 +94,13 @@ std::vector<MemoryRow> memory_table(const NodeConfig& config) {
                         Handover::buffer_bytes(config) * config.data_cores});
   }
   rows.push_back({"stage clocks: a histogram per stage and core", sizeof(StageTimes) * config.data_cores});
+  if (config.port == PortChoice::kDpdk) {
+    io::DeviceOptions device = config.device;
+    device.mtu = config.mtu;
+    // Where a frame can be: in the device's receive ring, in hand, or being sent. DPDK's own memory.
+    rows.push_back({"device frames: in its rings, in hand, being sent",
+                    device.frame_bytes() * device.buffers * config.data_cores});
+  }
   uint64_t sum = 0;
   for (const MemoryRow& row : rows) sum += row.bytes;
   rows.push_back({"sum", sum});

@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   CLI::App* doctor_app = app.add_subcommand(
       "doctor", "what this machine offers, what is missing, and the command that repairs it");
   doctor_app->add_flag("--json", doctor.json, "one JSON object per line");
+  doctor_app->add_option("--interface", doctor.interface, "which one AF_XDP would share with the kernel");
 
   tools::ExplainCommand explain;
   CLI::App* explain_app = app.add_subcommand(

@@ -13,9 +13,6 @@ namespace {
 
 // The cache that DPDK keeps for a thread: two bursts and some, as testpmd has it.
 constexpr uint32_t kPoolCache = 250;
-// Where the driver puts a frame that it received, and room for the headers in front of what we send.
-constexpr uint32_t kLeastRoom = 2'048;
-
 std::string name_of(const std::string& device) {
   return device.substr(0, device.find(','));
 }
@@ -60,6 +57,8 @@ core::Result<std::unique_ptr<Device>> DpdkDevice::open(const DeviceOptions& opti
   }
   if (auto taken = device->take(); !taken) return taken.error();
   if (auto configured = device->configure(); !configured) return configured.error();
+  if (auto right = IpHost::check(device->ip_options()); !right)
+    return core::Error{0, "device " + device->options_.device + ": " + right.error().text};
   return std::unique_ptr<Device>(std::move(device));
 }
 
@@ -152,6 +151,7 @@ core::Result<void> DpdkDevice::configure() {
   }
   if (const int error = rte_eth_macaddr_get(id_, &mac_); error != 0)
     return refusal("has no MAC address", -error);
+  if (!rte_is_valid_assigned_ether_addr(&mac_)) rte_eth_random_addr(mac_.addr_bytes);  // net_ring has none
   // The other end of a net_tap is an interface of the kernel with that same address: we are another station.
   if (driver_ == "net_tap") mac_.addr_bytes[RTE_ETHER_ADDR_LEN - 1] ^= 1;
   for (uint32_t pair = 0; pair < options_.queues * options_.queues; ++pair)
@@ -160,8 +160,8 @@ core::Result<void> DpdkDevice::configure() {
 }
 
 core::Result<void> DpdkDevice::make_pools() {
-  // Frames with an Ethernet header and a VLAN tag that somebody forgot.
-  const uint32_t room = RTE_PKTMBUF_HEADROOM + std::max(kLeastRoom, options_.mtu + RTE_ETHER_HDR_LEN + 4);
+  static_assert(RTE_PKTMBUF_HEADROOM == 128 && sizeof(rte_mbuf) == 128);
+  const uint32_t room = options_.frame_room_bytes();
   const bool shared = driver_ == "net_ring";
   for (uint32_t queue = 0; queue < options_.queues; ++queue) {
     char name[RTE_MEMPOOL_NAMESIZE];

@@ -187,6 +187,12 @@ core::Result<void> start_eal(const DeviceOptions& options) {
   const std::lock_guard lock(the.mutex);
   if (the.state == State::kRunning) return {};
   if (the.state == State::kFailed) return core::Error{0, the.failure};
+  if (rte_lcore_count() != 0) {  // none before DPDK has started
+    the.state = State::kRunning;
+    the.huge = rte_eal_has_hugepages() != 0;
+    the.of_the_host = true;
+    return {};
+  }
   const core::Result<bool> huge = choose_pages(options);
   if (!huge) return huge.error();
 
@@ -201,9 +207,7 @@ core::Result<void> start_eal(const DeviceOptions& options) {
   start.arguments = eal_arguments(options, *huge);
   if (const auto ran = run_on_private_thread(start); !ran) return ran.error();
   const std::string said = take_eal_words();
-  if (start.result < 0 && start.error == EALREADY) {
-    the.of_the_host = true;
-  } else if (start.result < 0) {
+  if (start.result < 0) {
     the.state = State::kFailed;
     the.failure = "DPDK does not start: " + (said.empty() ? std::string(rte_strerror(start.error)) : said) +
                   (*huge ? "; try dpdk.pages = \"small\", or free huge pages: " + huge_pages_command(1024)

@@ -8,6 +8,7 @@ Shown for each device: every RTP packet arrives once and byte-identical in both 
 and resolves its neighbours, and a node that was killed is back within a second. Devices that this machine or build
 lacks are named and left out.
 """
+import os
 import select
 import signal
 import socket
@@ -290,6 +291,21 @@ def through_a_tap():
         stop(node_a)
 
 
+def as_an_ordinary_user():
+    """net_memif with ordinary pages takes no rights: two nodes of user nobody, each in a directory that it may write."""
+    with lab.Lab() as bench:
+        bench.directory.chmod(0o777)
+        a, b = End(bench, 1), End(bench, 2)
+        wire = f"socket={bench.directory}/memif.sock,socket-abstract=no"
+        devices = [f"net_memif0,role=server,{wire}", f"net_memif1,role=client,mac=02:00:00:00:00:02,{wire}"]
+        nodes = [bench.node(end.config(device), end.namespace, user=65534, env={**os.environ, "XDG_RUNTIME_DIR": "/tmp"})
+                 for end, device in zip((a, b), devices)]
+        up(*nodes)
+        exchange(a, b, count=500)
+        for node in nodes:
+            stop(node)
+
+
 def refuses(config, *words):
     """The node does not start, and one line says what, where and what to do."""
     with lab.Lab() as bench:
@@ -330,6 +346,6 @@ def plugin_is_there():
 if __name__ == "__main__":
     lab.need_root()
     plugin_is_there()
-    cases = [refuses_in_one_sentence, beside_a_kernel, beside_the_kernel, in_shared_memory, on_many_cores, through_a_tap]
+    cases = [refuses_in_one_sentence, beside_a_kernel, beside_the_kernel, in_shared_memory, on_many_cores, through_a_tap, as_an_ordinary_user]
     wanted = sys.argv[1:]
     lab.run(*[c for c in cases if not wanted or c.__name__ in wanted])

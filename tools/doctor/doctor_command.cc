@@ -26,7 +26,7 @@ struct Check {
   const char* effect;  // of its absence
 };
 
-std::vector<Check> examine() {
+std::vector<Check> examine(const std::string& interface) {
   return {
       {"udp socket", io::probe_udp_socket(), Need::kMust, "no node can start"},
       {"udp gso", io::probe_udp_gso(), Need::kBetter,
@@ -42,10 +42,14 @@ std::vector<Check> examine() {
       {"io_uring defer taskrun", io::probe_uring_defer_taskrun(), Need::kBetter,
        "completions interrupt the data core"},
       {"dpdk", io::probe_dpdk(), Need::kBetter, "port = \"dpdk\" is not to be had; the socket ports are"},
+      {"af_xdp", io::probe_af_xdp(interface), Need::kBetter,
+       "dpdk.interface is not to be had; other devices and the socket ports are"},
       {"huge pages", io::probe_huge_pages(), Need::kBetter,
        "packet memory on ordinary pages: more TLB misses"},
       {"memlock", io::probe_memlock(), Need::kBetter, "io_uring may not get its rings registered"},
       {"cores", io::probe_cores(), Need::kBetter, "data, mesh and service threads share what there is"},
+      {"isolation", io::probe_isolation(), Need::kBetter,
+       "other work interrupts data cores: longer tails, nothing lost"},
       {"clock", io::probe_clock(), Need::kBetter, "reading the clock is a system call"},
       {"allocator", allocator_in_use(), Need::kBetter,
        "control-plane allocation by the C library: slower, more fragmented"},
@@ -76,7 +80,7 @@ void print_json(const Check& c) {
 
 int run_doctor(const DoctorCommand& command) {
   int failed = 0, warned = 0, total = 0;
-  for (const Check& c : examine()) {
+  for (const Check& c : examine(command.interface)) {
     ++total;
     failed += !c.feature.present && c.need == Need::kMust;
     warned += !c.feature.present && c.need == Need::kBetter;

@@ -3,10 +3,13 @@
 // 1 if anything FAILs.
 #pragma once
 
+#include <string>
+
 namespace trunkline::tools {
 
 struct DoctorCommand {
   bool json = false;
+  std::string interface = "lo";  // which one AF_XDP would share with the kernel
 };
 
 int run_doctor(const DoctorCommand& command);
