@@ -1,8 +1,13 @@
 // See dpdk_device.h.
 #include "io/dpdk/dpdk_device.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 #include "core/packet.h"
 #include "io/dpdk/dpdk_port.h"
@@ -35,6 +40,29 @@ const char* remedy(int error) {
     default:
       return "";
   }
+}
+
+// The value of `key` among a device's arguments; empty: it has none.
+std::string argument(const std::string& device, const std::string& key) {
+  const size_t at = device.find(',' + key + '=');
+  if (at == std::string::npos) return {};
+  const size_t from = at + key.size() + 2;
+  return device.substr(from, device.find(',', from) - from);
+}
+
+// A memif server that was killed leaves its socket's name behind, on which nobody listens any more, and DPDK
+// would take it for a server that lives.
+void remove_dead_socket(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) return;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const int probe = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (probe < 0) return;
+  const bool refused = connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+                       errno == ECONNREFUSED;
+  ::close(probe);
+  if (refused) unlink(path.c_str());
 }
 
 // Each mbuf's Buffer is filled once: where its bytes are never changes.
@@ -95,6 +123,9 @@ core::Result<void> DpdkDevice::take() {
   if (rte_eth_dev_get_port_by_name(name_.c_str(), &there) == 0)
     return core::Error{0,
                        "device " + name_ + " is in use by another node of this process: give each its own"};
+  if (name_.rfind("net_memif", 0) == 0 && argument(options_.device, "role") == "server" &&
+      argument(options_.device, "socket-abstract") == "no")
+    remove_dead_socket(argument(options_.device, "socket"));
   if (rte_dev_probe(options_.device.c_str()) != 0)
     return refusal("is not there", ENODEV);  // it says no more than "no"
   if (rte_eth_dev_get_port_by_name(name_.c_str(), &id_) != 0) return refusal("is no network device", ENODEV);
@@ -188,7 +219,14 @@ core::Result<std::unique_ptr<Port>> DpdkDevice::make_port(uint32_t queue, const 
 
 core::Result<void> DpdkDevice::start() {
   if (started_) return {};
-  if (const int error = rte_eth_dev_start(id_); error != 0) return refusal("does not start", -error);
+  const bool connects = driver_ == "net_memif" && argument(options_.device, "role") != "server";
+  const int error = rte_eth_dev_start(id_);
+  if (connects) {
+    (void)take_eal_words();  // of a server that is not there yet
+    restarter_.begin(id_, options_.queues, error == 0);
+  } else if (error != 0) {
+    return refusal("does not start", -error);
+  }
   started_ = true;
   return kernel_ == nullptr ? core::Result<void>{} : kernel_->start();
 }

@@ -17,6 +17,7 @@
 #include "core/spsc_ring.h"
 #include "io/device.h"
 #include "io/dpdk/kernel_side.h"
+#include "io/dpdk/restarter.h"
 #include "io/dpdk/rte.h"
 #include "io/ip_host.h"
 
@@ -45,6 +46,8 @@ class DpdkDevice final : public Device {
   bool transmit_checksums() const { return transmit_checksums_; }
   KernelSide* kernel() const { return kernel_.get(); }  // nullptr: the device is ours alone
 
+  Restarter& restarter() { return restarter_; }
+
   using NeighbourRing = core::SpscRing<IpHost::Neighbour>;
   NeighbourRing& neighbours(uint32_t from, uint32_t to) { return *neighbours_[from * options_.queues + to]; }
 
@@ -68,6 +71,7 @@ class DpdkDevice final : public Device {
   bool transmit_checksums_ = false;
   bool started_ = false;
   std::unique_ptr<KernelSide> kernel_;
+  Restarter restarter_;
   std::vector<rte_mempool*> pools_;
   std::vector<std::unique_ptr<NeighbourRing>> neighbours_;
 };

@@ -70,6 +70,8 @@ uint16_t DpdkPort::endpoint_for(const core::UdpAddress& destination) const noexc
 // ---- receive
 
 uint32_t DpdkPort::receive_burst(std::span<core::Packet> out, Nanos now) noexcept {
+  if (!running_) [[unlikely]]
+    return 0;
   const auto wanted = static_cast<uint16_t>(std::min<size_t>(out.size(), kMaxBurst));
   const uint16_t count = rte_eth_rx_burst(id_, queue_, received_.data(), wanted);
   if (count == 0) return 0;
@@ -236,7 +238,7 @@ uint32_t DpdkPort::frame_count() const noexcept {
 }
 
 uint32_t DpdkPort::flush() noexcept {
-  if (staged_ == 0) return 0;
+  if (staged_ == 0 || !running_) return 0;
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < staged_; ++i) bytes += stage_[i]->pkt_len;
   const uint16_t sent = rte_eth_tx_burst(id_, queue_, stage_.data(), static_cast<uint16_t>(staged_));
@@ -252,6 +254,7 @@ uint32_t DpdkPort::flush() noexcept {
 // ---- once per run of the loop
 
 void DpdkPort::poll(Nanos now) noexcept {
+  running_ = device_.restarter().step(queue_, now);
   flush();
   if (ip_.next_due() <= now) ip_.poll(now);
   share_neighbours(now);
@@ -298,6 +301,8 @@ void DpdkPort::send_own_frames(Nanos now) noexcept {
 void DpdkPort::read_statistics(Nanos now) noexcept {
   statistics_at_ = now + kStatisticsInterval;
   if (queue_ != 0) return;  // they are the device's
+  rte_eth_link link{};
+  link_up_.set(rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP ? 1 : 0);
   rte_eth_stats stats{};
   if (rte_eth_stats_get(id_, &stats) != 0) return;
   const uint64_t missed = stats.imissed + stats.ierrors + stats.rx_nombuf;
@@ -339,6 +344,11 @@ std::vector<NamedCounter> DpdkPort::more_counters() const {
   for (uint32_t i = 0; i < static_cast<uint32_t>(IpHostCounter::kCount); ++i) {
     const auto which = static_cast<IpHostCounter>(i);
     all.push_back({ip_host_counter_name(which), ip_host_counter_text(which), ip_.counters().value(which)});
+  }
+  if (queue_ == 0) {
+    all.push_back({"link_up", "1: the device says that its link is up", link_up_.value()});
+    all.push_back({"restarts", "times the device was started again because its link was down",
+                   device_.restarter().restarts()});
   }
   return all;
 }

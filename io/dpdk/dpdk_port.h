@@ -109,9 +109,11 @@ class DpdkPort final : public Port, private FrameSource {
   WakeEvent wake_;
   std::vector<core::UdpAddress> endpoints_;
   std::vector<uint16_t> by_port_;  // UDP port -> endpoint + 1
+  bool running_ = false;           // the device may be used in this run of the loop
   bool registered_ = false;        // the owning thread has a cache of the pool
   Nanos statistics_at_{};
   uint64_t missed_ = 0;  // by the device, as of the last look
+  core::Counter link_up_;
 
   rte_mbuf* spare_ = nullptr;  // for the next frame of the host's own
   uint32_t staged_ = 0;

@@ -9,6 +9,7 @@ and resolves its neighbours, and a node that was killed is back within a second.
 lacks are named and left out.
 """
 import os
+import pathlib
 import select
 import signal
 import socket
@@ -242,6 +243,17 @@ def in_shared_memory():
         say(f"  back {1e3 * (time.monotonic() - began):.0f} ms after it serves its admin socket")
         check(time.monotonic() - began < BACK_WITHIN_S, "the killed node is not back within a second")
         exchange(a, b, first=10_000)
+
+        time.sleep(1.2)  # media that ended less than a second ago is still said to flow
+        node_a.send(signal.SIGKILL)  # the server: its client connects again by itself
+        node_a.wait(2)
+        wait_until("node 2 sees the link down", 2, lambda: node_b.admin.link(1)["state"] != "UP")
+        node_a = bench.node(configs[0], a.namespace)
+        began = time.monotonic()
+        up(node_a, node_b)
+        say(f"  the server: {1e3 * (time.monotonic() - began):.0f} ms")
+        check(time.monotonic() - began < BACK_WITHIN_S, "the killed server is not back within a second")
+        exchange(a, b, first=20_000)
         stop(node_b)
         stop(node_a)
 
@@ -306,6 +318,22 @@ def as_an_ordinary_user():
             stop(node)
 
 
+def the_acceptance_script_accepts_what_works():
+    """tests/e2e/nic_acceptance.py, both its sides, over net_memif."""
+    with lab.Lab() as bench:
+        script = pathlib.Path(__file__).with_name("nic_acceptance.py")
+        wire = f"socket={bench.directory}/memif.sock,socket-abstract=no"
+        sides = []
+        for side, here, there, device in (("--near", A, B, f"net_memif0,role=server,{wire}"),
+                                          ("--far", B, A, f"net_memif1,role=client,mac=02:00:00:00:00:02,{wire}")):
+            sides.append(bench.process([sys.executable, "-B", script, side, "--device", device, "--here", here, "--there",
+                                        there, "--cores", "2", "--seconds", "1", "--pages", "small"], side.strip("-"),
+                                       bench.namespace()))
+        for side in sides:
+            check(side.wait(30) == 0, f"{side.log.stem}: {side.text()}")
+        say("".join(f"  {line}\n" for line in sides[0].text().splitlines() if line.startswith("PASS")).rstrip())
+
+
 def refuses(config, *words):
     """The node does not start, and one line says what, where and what to do."""
     with lab.Lab() as bench:
@@ -346,6 +374,7 @@ def plugin_is_there():
 if __name__ == "__main__":
     lab.need_root()
     plugin_is_there()
-    cases = [refuses_in_one_sentence, beside_a_kernel, beside_the_kernel, in_shared_memory, on_many_cores, through_a_tap, as_an_ordinary_user]
+    cases = [refuses_in_one_sentence, beside_a_kernel, beside_the_kernel, in_shared_memory, on_many_cores, through_a_tap, as_an_ordinary_user,
+             the_acceptance_script_accepts_what_works]
     wanted = sys.argv[1:]
     lab.run(*[c for c in cases if not wanted or c.__name__ in wanted])

@@ -23,6 +23,7 @@ using Body = std::function<std::string()>;
 std::string in_a_child(const Body& body) {
   int words[2];
   if (pipe(words) != 0) return "no pipe";
+  std::fflush(nullptr);  // or the child would write it too
   const pid_t child = fork();
   if (child == 0) {
     const std::string wrong = body();

@@ -36,9 +36,9 @@ class Tier:
 CLANG = (("CC", "clang"), ("CXX", "clang++"))
 # -O1: the sanitizers' own advice, and the build is most of this tier's time. lundef: a sanitizer's runtime is in the
 # executable, so a shared library may not insist on resolving everything itself.
-# vptr: that check reads RTTI, which the library rooms are compiled without.
+# vptr: that check reads RTTI, which the library rooms are compiled without. dpdk: its own memory is not instrumented.
 SANITIZER = ("--buildtype=plain", "-Doptimization=1", "-Ddebug=true", "-Dcpp_args=-g1 -fno-sanitize=vptr",
-             "-Db_lundef=false")
+             "-Db_lundef=false", "-Ddpdk=disabled")
 TIERS = (
     Tier("release", ("--buildtype=release",), lambda s: True, 1),
     Tier("asan", (*SANITIZER, "-Db_sanitize=address,undefined"), lambda s: not s & RELEASE_ONLY, 4,
@@ -197,12 +197,13 @@ def run_tier(tier, full):
 def main():
     parser = argparse.ArgumentParser(prog="tools/dev test")
     parser.add_argument("--full", action="store_true", help="also the long tests (suite `full`)")
+    parser.add_argument("--tier", choices=[tier.name for tier in TIERS], help="this build's tests only")
     args = parser.parse_args()
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     started = time.monotonic()
     total = {}
     for tier in TIERS:
-        if tier.only_full and not args.full:
+        if tier.name != args.tier if args.tier else tier.only_full and not args.full:
             continue
         gtest_results.merge(total, run_tier(tier, args.full))
     say(f"total {time.monotonic() - started:.1f} s")
