@@ -18,6 +18,8 @@ class Contestant {
   virtual uint32_t turn() = 0;
   // Ends the process with a message when something was lost that should not have been.
   virtual void check() const {}
+  // Whether the stage clock of relay/stage_clock.h is on; it is off at first. Only the relay has one.
+  virtual void time_stages(bool) {}
 };
 
 // PacketPath on a DpdkPort: 1 in, `outputs` out, each to a link of its own.

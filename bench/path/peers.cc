@@ -64,7 +64,7 @@ class NullDevice {
   rte_mempool* pool = nullptr;
 
  private:
-  Load load_;
+  DeviceLoad load_;
 };
 
 // Ethernet, IPv4 and UDP addresses change places (testpmd, app/test-pmd/5tswap.c).
