@@ -168,6 +168,7 @@ int run(int count, char** words) {
   step_figures(options);
   fan_out_figures(options);
   telemetry_figure(options);
+  ingress_figures(options);
   return 0;
 }
 

@@ -38,5 +38,7 @@ inline void contest(const PathOptions& options, Figure figure, const std::functi
   print(figure);
 }
 
+// Each prints the figures of its file, those that are wanted. DPDK runs already.
+void ingress_figures(const PathOptions& options);  // plain RTP to its flow
 
 }  // namespace trunkline::bench
