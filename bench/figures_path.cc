@@ -169,6 +169,7 @@ int run(int count, char** words) {
   fan_out_figures(options);
   telemetry_figure(options);
   ingress_figures(options);
+  cores_figures(options);
   return 0;
 }
 

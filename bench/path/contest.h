@@ -40,5 +40,6 @@ inline void contest(const PathOptions& options, Figure figure, const std::functi
 
 // Each prints the figures of its file, those that are wanted. DPDK runs already.
 void ingress_figures(const PathOptions& options);  // plain RTP to its flow
+void cores_figures(const PathOptions& options);    // two data cores; hand-over
 
 }  // namespace trunkline::bench
