@@ -4,6 +4,8 @@
 // depend on its rate. The devices are net_null with copy=0: what they cost is a floor that both stand on.
 //
 // usage: figures_path [--repeat N] [--scale S] [name prefix]...
+#include <rte_lcore.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -163,6 +165,11 @@ int run(int count, char** words) {
   first.memory_mib = 512;
   if (auto started = io::open_device(first); !started) {
     std::fprintf(stderr, "figures_path: %s\n", started.error().text.c_str());
+    return 1;
+  }
+  // DPDK keeps caches of free buffers for the threads that it knows: ours and the peers' run on a known one.
+  if (rte_thread_register() != 0) {
+    std::fprintf(stderr, "figures_path: DPDK has no room for this thread\n");
     return 1;
   }
   step_figures(options);
