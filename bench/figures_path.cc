@@ -177,6 +177,7 @@ int run(int count, char** words) {
   telemetry_figure(options);
   ingress_figures(options);
   cores_figures(options);
+  testpmd_figures(options);
   return 0;
 }
 

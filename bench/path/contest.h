@@ -15,7 +15,6 @@ struct PathOptions {
   int repeat = 7;
   double scale = 1;  // of how much is done in a repetition: less for a smoke test
   std::vector<std::string> only;
-  std::string program;  // the path of this one, for figures that need a second process of it
 
   bool wants(const std::string& name) const {
     if (only.empty()) return true;
@@ -41,5 +40,6 @@ inline void contest(const PathOptions& options, Figure figure, const std::functi
 // Each prints the figures of its file, those that are wanted. DPDK runs already.
 void ingress_figures(const PathOptions& options);  // plain RTP to its flow
 void cores_figures(const PathOptions& options);    // two data cores; hand-over
+void testpmd_figures(const PathOptions& options);  // is our 5tswap what DPDK's is?
 
 }  // namespace trunkline::bench

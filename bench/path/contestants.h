@@ -27,6 +27,8 @@ std::unique_ptr<Contestant> make_relay(const LoadShape& shape, uint32_t outputs)
 
 // Exactly testpmd's 5tswap: Ethernet, IP and UDP addresses swapped, the frame goes back.
 std::unique_ptr<Contestant> make_swap(const LoadShape& shape);
+// The same between two devices that receive whatever lies in their buffers, as testpmd does on net_null.
+std::unique_ptr<Contestant> make_bare_swap(const LoadShape& shape);
 
 // A relay of stock parts: rte_hash (lock-free readers, bulk) from label to record, a last-seen stamp in the
 // record, and rte_pktmbuf_clone with a header mbuf in front for each output.
