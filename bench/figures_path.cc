@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bench/figure.h"
+#include "bench/path/afxdp.h"
 #include "bench/path/contest.h"
 #include "bench/path/contestants.h"
 #include "io/dpdk_plugin.h"
@@ -140,6 +141,7 @@ void fan_out_figures(const PathOptions& options) {
 }
 
 int run(int count, char** words) {
+  if (count == 3 && std::strcmp(words[1], kAfxdpRelay) == 0) return run_afxdp_relay(std::atof(words[2]));
   PathOptions options;
   for (int i = 1; i < count; ++i) {
     if (std::strcmp(words[i], "--repeat") == 0 && i + 1 < count) {
@@ -178,6 +180,7 @@ int run(int count, char** words) {
   ingress_figures(options);
   cores_figures(options);
   testpmd_figures(options);
+  afxdp_figures(options);
   return 0;
 }
 

@@ -41,5 +41,6 @@ inline void contest(const PathOptions& options, Figure figure, const std::functi
 void ingress_figures(const PathOptions& options);  // plain RTP to its flow
 void cores_figures(const PathOptions& options);    // two data cores; hand-over
 void testpmd_figures(const PathOptions& options);  // is our 5tswap what DPDK's is?
+void afxdp_figures(const PathOptions& options);    // a relay on AF_XDP, in namespaces of its own
 
 }  // namespace trunkline::bench
