@@ -4,6 +4,8 @@
 // depend on its rate. The devices are net_null with copy=0: what they cost is a floor that both stand on.
 //
 // usage: figures_path [--repeat N] [--scale S] [name prefix]...
+#include <rte_lcore.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -12,87 +14,99 @@
 #include <vector>
 
 #include "bench/figure.h"
+#include "bench/path/afxdp.h"
+#include "bench/path/contest.h"
 #include "bench/path/contestants.h"
 #include "io/dpdk_plugin.h"
+#include "relay/stage_clock.h"
 
 namespace trunkline::bench {
 namespace {
 
-struct Options {
-  int repeat = 7;
-  double scale = 1;
-  std::vector<std::string> only;
-  bool wants(const std::string& name) const {
-    if (only.empty()) return true;
-    for (const std::string& prefix : only) {
-      if (name.compare(0, prefix.size(), prefix) == 0) return true;
-    }
-    return false;
-  }
-};
-
-constexpr uint64_t kPackets = 2'000'000;
+constexpr double kPackets = 2e6;  // in a repetition
 constexpr uint32_t kHot = 4'096;
 constexpr uint32_t kMany = 1'000'000;
 constexpr uint32_t kFan = 16;
 
 using Make = std::function<std::unique_ptr<Contestant>()>;
 
-// Alternates between the two, each on its warmed-up device.
-void contest(const Options& options, Figure figure, const Make& ours, const Make& peers,
-             const std::function<void(Figure&, double, double)>& record) {
+// Alternates between the two, each on its warmed-up device. `more` is added to what the peer's packets cost.
+void step(const PathOptions& options, const Figure& figure, const Make& ours, const Make& peers,
+          const std::function<double()>& more = nullptr) {
   if (!options.wants(figure.name)) return;
-  const auto packets = static_cast<uint64_t>(static_cast<double>(kPackets) * options.scale);
+  const uint64_t packets = options.scaled(kPackets);
   const std::unique_ptr<Contestant> us = ours(), them = peers();
   cycles_per_packet(*us, packets / 4);
   cycles_per_packet(*them, packets / 4);
-  for (int run = 0; run < options.repeat; ++run) {
-    const double peer = cycles_per_packet(*them, packets);
-    record(figure, cycles_per_packet(*us, packets), peer);
-    us->check();
-  }
-  print(figure);
+  contest(
+      options, figure,
+      [&] {
+        const double cycles = cycles_per_packet(*us, packets);
+        us->check();
+        return cycles;
+      },
+      [&] { return cycles_per_packet(*them, packets) + (more ? more() : 0); });
 }
 
-void plain(Figure& figure, double ours, double peer) {
-  figure.ours.push_back(ours);
-  figure.peers.push_back(peer);
-}
-
-void step_figures(const Options& options) {
+void step_figures(const PathOptions& options) {
   for (const uint32_t payload : {172u, 1200u}) {
     const LoadShape shape{.payload = payload, .labels = kHot};
-    contest(
+    step(
         options,
         {.name = "path.step." + std::to_string(payload),
          .unit = "cycles/packet",
          .peer = "5tswap",
          .goal = 1.0},
-        [&] { return make_relay(shape, 1); }, [&] { return make_swap(shape); }, plain);
+        [&] { return make_relay(shape, 1); }, [&] { return make_swap(shape); });
   }
   const LoadShape many{.payload = 172, .labels = kMany, .shuffled = true};
-  contest(
+  step(
       options,
       {.name = "path.step.1m",
        .unit = "cycles/packet",
        .peer = "5tswap and a random line of DRAM",
        .goal = 1.1},
       [&] { return make_relay(many, 1); }, [&] { return make_swap(many); },
-      [&](Figure& figure, double ours, double peer) {
-        figure.ours.push_back(ours);
-        figure.peers.push_back(peer + cycles_per_random_line(200'000));
-      });
-  contest(
+      [] { return cycles_per_random_line(200'000); });
+  step(
       options,
       {.name = "path.step.stock",
        .unit = "cycles/packet",
        .peer = "rte_hash, stamp, rte_pktmbuf_clone",
        .goal = 0.4},
-      [&] { return make_relay(many, 1); }, [&] { return make_stock(many, 1); }, plain);
+      [&] { return make_relay(many, 1); }, [&] { return make_stock(many, 1); });
+}
+
+// What the stage clock costs on one relay: short slices with it and without, by turns, so that a machine that
+// slows down slows both. Of each slice's turns one in 64 is timed inside.
+void telemetry_figure(const PathOptions& options) {
+  Figure figure{.name = "path.telemetry",
+                .unit = "cycles/packet",
+                .peer = "the same relay, its stage clock off",
+                .goal = 1.02,
+                .note = "172 bytes; one burst in " + std::to_string(relay::StageClock::kEvery) + " timed"};
+  if (!options.wants(figure.name)) return;
+  constexpr uint64_t kSlice = uint64_t{16} * relay::StageClock::kEvery * 32;  // packets
+  const uint64_t slices = options.scaled(kPackets / double{kSlice});
+  const std::unique_ptr<Contestant> relay = make_relay({.payload = 172, .labels = kHot}, 1);
+  cycles_per_packet(*relay, kSlice);
+  for (int run = 0; run < options.repeat; ++run) {
+    std::vector<double> on, off;
+    for (uint64_t slice = 0; slice < slices; ++slice) {
+      relay->time_stages(false);
+      off.push_back(cycles_per_packet(*relay, kSlice));
+      relay->time_stages(true);
+      on.push_back(cycles_per_packet(*relay, kSlice));
+    }
+    figure.peers.push_back(median(off));
+    figure.ours.push_back(median(on));
+  }
+  relay->check();
+  print(figure);
 }
 
 // What one more output costs, at 16 of them: the difference between 16 and 1, by 15.
-void fan_out_figures(const Options& options) {
+void fan_out_figures(const PathOptions& options) {
   const LoadShape shape{.payload = 1200, .labels = kHot};
   struct Peer {
     const char* name;
@@ -103,7 +117,7 @@ void fan_out_figures(const Options& options) {
   for (const Peer& peer : {Peer{"path.fanout.clone", "rte_pktmbuf_clone", 0.33, make_cloner},
                            Peer{"path.fanout.copy", "rte_pktmbuf_copy", 0.125, make_copier}}) {
     if (!options.wants(peer.name)) continue;
-    const auto packets = static_cast<uint64_t>(static_cast<double>(kPackets) * options.scale / kFan);
+    const uint64_t packets = options.scaled(kPackets / kFan);
     Figure figure{.name = peer.name, .unit = "cycles/output", .peer = peer.peer, .goal = peer.goal};
     const auto cost = [&](auto make) {
       double one = 0, all = 0;
@@ -127,7 +141,8 @@ void fan_out_figures(const Options& options) {
 }
 
 int run(int count, char** words) {
-  Options options;
+  if (count == 3 && std::strcmp(words[1], kAfxdpRelay) == 0) return run_afxdp_relay(std::atof(words[2]));
+  PathOptions options;
   for (int i = 1; i < count; ++i) {
     if (std::strcmp(words[i], "--repeat") == 0 && i + 1 < count) {
       options.repeat = std::atoi(words[++i]);
@@ -154,8 +169,18 @@ int run(int count, char** words) {
     std::fprintf(stderr, "figures_path: %s\n", started.error().text.c_str());
     return 1;
   }
+  // DPDK keeps caches of free buffers for the threads that it knows: ours and the peers' run on a known one.
+  if (rte_thread_register() != 0) {
+    std::fprintf(stderr, "figures_path: DPDK has no room for this thread\n");
+    return 1;
+  }
   step_figures(options);
   fan_out_figures(options);
+  telemetry_figure(options);
+  ingress_figures(options);
+  cores_figures(options);
+  testpmd_figures(options);
+  afxdp_figures(options);
   return 0;
 }
 

@@ -18,6 +18,8 @@ class Contestant {
   virtual uint32_t turn() = 0;
   // Ends the process with a message when something was lost that should not have been.
   virtual void check() const {}
+  // Whether the stage clock of relay/stage_clock.h is on; it is off at first. Only the relay has one.
+  virtual void time_stages(bool) {}
 };
 
 // PacketPath on a DpdkPort: 1 in, `outputs` out, each to a link of its own.
@@ -25,6 +27,8 @@ std::unique_ptr<Contestant> make_relay(const LoadShape& shape, uint32_t outputs)
 
 // Exactly testpmd's 5tswap: Ethernet, IP and UDP addresses swapped, the frame goes back.
 std::unique_ptr<Contestant> make_swap(const LoadShape& shape);
+// The same between two devices that receive whatever lies in their buffers, as testpmd does on net_null.
+std::unique_ptr<Contestant> make_bare_swap(const LoadShape& shape);
 
 // A relay of stock parts: rte_hash (lock-free readers, bulk) from label to record, a last-seen stamp in the
 // record, and rte_pktmbuf_clone with a header mbuf in front for each output.

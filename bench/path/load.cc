@@ -33,11 +33,14 @@ uint16_t ip_checksum(const uint8_t* header) {
 }
 
 uint16_t fill_queue(uint16_t, uint16_t, rte_mbuf* mbufs[], uint16_t count, uint16_t, void* load) {
-  static_cast<Load*>(load)->fill(reinterpret_cast<void* const*>(mbufs), count);
-  return count;
+  return static_cast<DeviceLoad*>(load)->fill(reinterpret_cast<void* const*>(mbufs), count);
 }
 
 }  // namespace
+
+uint32_t load_session(core::CoreId core) {
+  return relay::SessionIndex::make(core, 0, 77);
+}
 
 relay::SessionKeys load_keys() {
   relay::SessionKeys keys;
@@ -48,12 +51,13 @@ relay::SessionKeys load_keys() {
   return keys;
 }
 
-Load::Load(const LoadShape& shape) : shape_(shape), head_(kHead), order_(shape.labels) {
+DeviceLoad::DeviceLoad(const LoadShape& shape) : shape_(shape), head_(kHead), order_(shape.labels) {
   std::vector<uint32_t> flows(shape.labels);
   std::iota(flows.begin(), flows.end(), 0u);
   if (shape.shuffled) std::shuffle(flows.begin(), flows.end(), std::mt19937(1));
+  const uint32_t bits = relay::core_bits_for(shape.cores);
   for (uint32_t i = 0; i < shape.labels; ++i)
-    order_[i] = __builtin_bswap32(relay::flow_label(flows[i], core::CoreId{0}, 0, 1).value);
+    order_[i] = __builtin_bswap32(relay::flow_label(flows[i], shape.owner, bits, 1).value);
 
   uint8_t* const ethernet = head_.data();
   std::copy(kSender.begin(), kSender.end(), ethernet + 6);
@@ -73,7 +77,7 @@ Load::Load(const LoadShape& shape) : shape_(shape), head_(kHead), order_(shape.l
   relay::store_be16(udp + 2, kRelayAddress.port);
   relay::store_be16(udp + 4, static_cast<uint16_t>(kUdp + datagram));
   relay::DatagramHeader header;
-  header.session_index = relay::SessionIndex::make(core::CoreId{0}, 0, 77);
+  header.session_index = load_session(shape.owner);
   relay::encode_header(&head_[kHeader], header);
   relay::RecordHeader record;
   record.kind = relay::RecordKind::kMedia;
@@ -92,21 +96,21 @@ Load::Load(const LoadShape& shape) : shape_(shape), head_(kHead), order_(shape.l
   crypto.key_session(*seal_, theirs);
 }
 
-Load::~Load() {
+DeviceLoad::~DeviceLoad() {
   detach();
 }
 
-void Load::detach() {
+void DeviceLoad::detach() {
   if (callback_ != nullptr)
     rte_eth_remove_rx_callback(device_, 0, static_cast<const rte_eth_rxtx_callback*>(callback_));
   callback_ = nullptr;
 }
 
-uint32_t Load::frame_bytes() const {
+uint32_t DeviceLoad::frame_bytes() const {
   return kHeader + relay::kLoneRecordOverhead + shape_.payload;
 }
 
-void Load::attach(const char* device) {
+void DeviceLoad::attach(const char* device) {
   rte_ether_addr station{};
   if (rte_eth_dev_get_port_by_name(device, &device_) != 0 || rte_eth_macaddr_get(device_, &station) != 0) {
     std::fprintf(stderr, "bench: there is no device %s\n", device);
@@ -116,21 +120,26 @@ void Load::attach(const char* device) {
   callback_ = rte_eth_add_rx_callback(device_, 0, fill_queue, this);
 }
 
-void Load::fill(void* const* mbufs, uint16_t count) noexcept {
+uint16_t DeviceLoad::fill(void* const* mbufs, uint16_t count) noexcept {
+  if (arrivals_ == Arrivals::kNothing) {
+    rte_pktmbuf_free_bulk(reinterpret_cast<rte_mbuf**>(const_cast<void**>(mbufs)), count);
+    return 0;
+  }
   std::array<relay::SealJob, 64> jobs;
   for (uint16_t i = 0; i < count; ++i) {
     auto* frame = rte_pktmbuf_mtod(static_cast<rte_mbuf*>(mbufs[i]), uint8_t*);
-    if (introducing_) {
+    if (arrivals_ == Arrivals::kIntroductions) {
       write_introduction(frame);
       continue;
     }
     write_media(frame);
     jobs[i] = {frame + kHeader, relay::kLoneRecordOverhead - relay::kTagBytes + shape_.payload};
   }
-  if (!introducing_) seal_->seal(core::CoreId{0}, core::CoreId{0}, {jobs.data(), count});
+  if (arrivals_ == Arrivals::kMedia) seal_->seal(core::CoreId{0}, shape_.owner, {jobs.data(), count});
+  return count;
 }
 
-void Load::write_media(uint8_t* frame) noexcept {
+void DeviceLoad::write_media(uint8_t* frame) noexcept {
   std::memcpy(frame, head_.data(), kHead);
   // The counter's 48 bits end the first word; version, type and phase stand before them and lane is 0.
   relay::store_be64(frame + kHeader, relay::load_be64(&head_[kHeader]) + counter_++);
@@ -139,7 +148,7 @@ void Load::write_media(uint8_t* frame) noexcept {
 }
 
 // ARP (RFC 826): who has the relay's address? Asked by each peer.
-void Load::write_introduction(uint8_t* frame) const noexcept {
+void DeviceLoad::write_introduction(uint8_t* frame) const noexcept {
   std::memset(frame, 0, 60);
   std::memset(frame, 0xff, 6);
   std::copy(kSender.begin(), kSender.end(), frame + 6);

@@ -25,14 +25,24 @@ struct LoadShape {
   uint32_t payload = 1200;  // RTP bytes
   uint32_t labels = 4096;   // hot flows, used in order
   bool shuffled = false;    // in the order of a random permutation instead
+  // Of the relay's data cores, the one that the datagrams belong to; it need not be the one that gets them.
+  core::CoreId owner{};
+  uint32_t cores = 1;
 };
 
-class Load {
+// What the device receives.
+enum class Arrivals : uint8_t {
+  kMedia,
+  kIntroductions,  // ARP requests, by which the relay learns its peers' stations
+  kNothing,        // buffers are taken and given back: some two cycles for each of a burst of 32
+};
+
+class DeviceLoad {
  public:
-  explicit Load(const LoadShape& shape);
-  ~Load();
-  Load(const Load&) = delete;
-  Load& operator=(const Load&) = delete;
+  explicit DeviceLoad(const LoadShape& shape);
+  ~DeviceLoad();
+  DeviceLoad(const DeviceLoad&) = delete;
+  DeviceLoad& operator=(const DeviceLoad&) = delete;
 
   // Bytes of one frame: net_null's size.
   uint32_t frame_bytes() const;
@@ -41,12 +51,12 @@ class Load {
   void attach(const char* device);
   // No more; before the device goes, for its number may be given to another.
   void detach();
-  // The frames that follow are ARP requests, by which the relay learns its peers' stations.
-  void introduce(bool on) { introducing_ = on; }
+  // From here on. Not while another thread drives the device.
+  void arrive(Arrivals what) { arrivals_ = what; }
   uint64_t frames() const { return counter_; }
 
-  // Called by the device's queue, with its mbufs.
-  void fill(void* const* mbufs, uint16_t count) noexcept;
+  // Called by the device's queue, with its mbufs. Returns how many are received.
+  uint16_t fill(void* const* mbufs, uint16_t count) noexcept;
 
  private:
   void write_media(uint8_t* frame) noexcept;
@@ -57,13 +67,14 @@ class Load {
   std::vector<uint32_t> order_;  // labels, big-endian, one after the other
   uint32_t next_ = 0;
   uint64_t counter_ = 0;
-  bool introducing_ = false;
+  Arrivals arrivals_ = Arrivals::kMedia;
   std::unique_ptr<relay::SessionCrypto> seal_;
   uint16_t device_ = 0;
   const void* callback_ = nullptr;
 };
 
-// The keys of the session on which the load arrives, at the relay's end.
+// The session on which the load arrives, at the relay's end: its index at a data core, and its keys.
+uint32_t load_session(core::CoreId core);
 relay::SessionKeys load_keys();
 
 }  // namespace trunkline::bench

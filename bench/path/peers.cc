@@ -7,12 +7,11 @@
 
 #include <array>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <vector>
 
 #include "bench/path/contestants.h"
+#include "bench/path/relay_core.h"
 #include "relay/flow_table.h"
 
 namespace trunkline::bench {
@@ -22,15 +21,13 @@ constexpr uint16_t kBurst = 32;  // testpmd's --burst
 constexpr uint16_t kRing = 512;
 constexpr uint32_t kBuffers = 16'384, kCache = 250;
 
-[[noreturn]] void give_up(const char* why) {
-  std::fprintf(stderr, "bench: %s\n", why);
-  std::exit(1);
-}
+enum class Loaded { kYes, kNo };
 
-// A net_null device with one queue pair and its pool, and the load on it.
+// A net_null device with one queue pair and its pool, and the load on it; without, it receives what lies in
+// its buffers.
 class NullDevice {
  public:
-  NullDevice(const char* name, const LoadShape& shape) : load_(shape) {
+  NullDevice(const char* name, const LoadShape& shape, Loaded loaded = Loaded::kYes) : load_(shape) {
     const std::string words = std::string(name) + ",copy=0,size=" + std::to_string(load_.frame_bytes());
     if (rte_dev_probe(words.c_str()) != 0 || rte_eth_dev_get_port_by_name(name, &id) != 0)
       give_up("no net_null");
@@ -40,7 +37,7 @@ class NullDevice {
         rte_eth_rx_queue_setup(id, 0, kRing, 0, nullptr, pool) != 0 ||
         rte_eth_tx_queue_setup(id, 0, kRing, 0, nullptr) != 0 || rte_eth_dev_start(id) != 0)
       give_up("net_null does not start");
-    load_.attach(name);
+    if (loaded == Loaded::kYes) load_.attach(name);
   }
   ~NullDevice() {
     load_.detach();
@@ -64,7 +61,7 @@ class NullDevice {
   rte_mempool* pool = nullptr;
 
  private:
-  Load load_;
+  DeviceLoad load_;
 };
 
 // Ethernet, IPv4 and UDP addresses change places (testpmd, app/test-pmd/5tswap.c).
@@ -88,22 +85,35 @@ void swap_five_tuple(rte_mbuf* mbuf) {
   udp->dst_port = port;
 }
 
+// From one device to the other, or back to the same.
+uint16_t swap_burst(const NullDevice& from, const NullDevice& to) {
+  std::array<rte_mbuf*, kBurst> mbufs;
+  const uint16_t count = from.receive(mbufs.data());
+  for (uint16_t i = 0; i < count; ++i) {
+    if (i + 1 < count) rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + 1u], void*));
+    swap_five_tuple(mbufs[i]);
+  }
+  to.send(mbufs.data(), count);
+  return count;
+}
+
 class Swap final : public Contestant {
  public:
   explicit Swap(const LoadShape& shape) : device_("net_null_swap", shape) {}
-  uint32_t turn() override {
-    std::array<rte_mbuf*, kBurst> mbufs;
-    const uint16_t count = device_.receive(mbufs.data());
-    for (uint16_t i = 0; i < count; ++i) {
-      if (i + 1 < count) rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + 1u], void*));
-      swap_five_tuple(mbufs[i]);
-    }
-    device_.send(mbufs.data(), count);
-    return count;
-  }
+  uint32_t turn() override { return swap_burst(device_, device_); }
 
  private:
   NullDevice device_;
+};
+
+class BareSwap final : public Contestant {
+ public:
+  explicit BareSwap(const LoadShape& shape)
+      : one_("net_null_bare0", shape, Loaded::kNo), other_("net_null_bare1", shape, Loaded::kNo) {}
+  uint32_t turn() override { return swap_burst(one_, other_) + uint32_t{swap_burst(other_, one_)}; }
+
+ private:
+  NullDevice one_, other_;
 };
 
 // One more output by DPDK's own means.
@@ -239,6 +249,9 @@ class Stock final : public Contestant {
 
 std::unique_ptr<Contestant> make_swap(const LoadShape& shape) {
   return std::make_unique<Swap>(shape);
+}
+std::unique_ptr<Contestant> make_bare_swap(const LoadShape& shape) {
+  return std::make_unique<BareSwap>(shape);
 }
 std::unique_ptr<Contestant> make_stock(const LoadShape& shape, uint32_t outputs) {
   return std::make_unique<Stock>(shape, outputs);

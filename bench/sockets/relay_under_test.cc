@@ -122,6 +122,8 @@ class StampedPort final : public io::Port {
   core::Result<uint16_t> open_endpoint(const io::EndpointOptions& o) override {
     return inner_.open_endpoint(o);
   }
+  void enter_thread() noexcept override { inner_.enter_thread(); }
+  void leave_thread() noexcept override { inner_.leave_thread(); }
   core::UdpAddress endpoint_address(uint16_t e) const override { return inner_.endpoint_address(e); }
   uint32_t receive_burst(std::span<core::Packet> out, Nanos t) noexcept override {
     return inner_.receive_burst(out, t);
@@ -173,40 +175,9 @@ void drain(CoreRings& rings) {
   }
 }
 
-}  // namespace
-
-RelayResult run_relay(const RelayOptions& o) {
-  prctl(PR_SET_TIMERSLACK, 1000);
-  NodeConfig config = config_for(o);
-  core::Rng rng(7);
-  NullCrypto crypto(rng);
-  io::MmapPageSource pages;
-  CoreRings rings(config.limits, 1);
-  const io::PortKind kind = o.port == PortChoice::kMmsg    ? io::PortKind::kMmsg
-                            : o.port == PortChoice::kUring ? io::PortKind::kUring
-                                                           : io::PortKind::kAuto;
-  io::PortOptions port_options;
-  port_options.pages = &pages;
-  auto made = io::make_port(kind, port_options, nullptr);
-  if (!made) {
-    std::fprintf(stderr, "bench: %s\n", made.error().text.c_str());
-    std::exit(3);
-  }
-  StampedPort stamped(**made);
-  io::Port& port = o.stamp ? static_cast<io::Port&>(stamped) : **made;
-  PacketPath path(config, kCore0, port, crypto, pages, rings);
-  if (const auto opened = path.open_mesh(config.listen); !opened) {
-    std::fprintf(stderr, "bench: %s\n", opened.error().text.c_str());
-    std::exit(3);
-  }
-  for (uint32_t i = 0; i < o.traffic.peers_in; ++i) {
-    install_session(rings, i, address("198.18.1.1", static_cast<uint16_t>(20'000 + i)));
-  }
-  for (uint32_t i = 0; i < o.traffic.peers_out; ++i) {
-    install_session(rings, o.traffic.peers_in + i, address(o.to_ip, static_cast<uint16_t>(o.to_port + i)));
-  }
-  for (uint32_t f = 0; f < o.traffic.flows; ++f) install_flow(rings, o.traffic, f);
-
+// The loop: until the load has begun, and for the time that is measured.
+RelayResult measure(const RelayOptions& o, const NodeConfig& config, PacketPath& path, io::Port& port,
+                    CoreRings& rings) {
   RelayResult result;
   std::snprintf(result.port, sizeof result.port, "%s", port.name());
   Totals before{};
@@ -218,7 +189,7 @@ RelayResult run_relay(const RelayOptions& o) {
     const uint32_t work = path.run_once(t);
     if (work != 0) {
       empty = 0;
-    } else if (++empty > (o.sleep_us != 0 ? 0 : 4)) {
+    } else if (!o.busy && ++empty > (o.sleep_us != 0 ? 0 : 4)) {
       const bool amortise = o.sleep_us != 0;
       Nanos bound = amortise ? config.idle_bound : core::from_ms(1);
       const Nanos due = path.next_due();
@@ -245,9 +216,56 @@ RelayResult run_relay(const RelayOptions& o) {
   result.packets = after.packets - before.packets;
   result.datagrams = after.datagrams - before.datagrams;
   result.drops = after.drops - before.drops;
-  result.p99_us = static_cast<double>(stamped.took.percentile(99)) * 1e-3;
   result.seconds = static_cast<double>((now() - start).ns) * 1e-9;
-  made->reset();  // gives back what is in flight to the path's pool, which therefore ends later
+  return result;
+}
+
+[[noreturn]] void give_up(const core::Error& error) {
+  std::fprintf(stderr, "bench: %s\n", error.text.c_str());
+  std::exit(3);
+}
+
+}  // namespace
+
+RelayResult run_relay(const RelayOptions& o) {
+  io::MmapPageSource pages;
+  const io::PortKind kind = o.port == PortChoice::kMmsg    ? io::PortKind::kMmsg
+                            : o.port == PortChoice::kUring ? io::PortKind::kUring
+                                                           : io::PortKind::kAuto;
+  io::PortOptions port_options;
+  port_options.pages = &pages;
+  auto made = io::make_port(kind, port_options, nullptr);
+  if (!made) give_up(made.error());
+  return run_relay_on(o, std::move(made).value(), pages, nullptr);
+}
+
+RelayResult run_relay_on(const RelayOptions& o, std::unique_ptr<io::Port> inner, core::PageSource& pages,
+                         const std::function<void()>& when_open) {
+  prctl(PR_SET_TIMERSLACK, 1000);
+  NodeConfig config = config_for(o);
+  core::Rng rng(7);
+  NullCrypto crypto(rng);
+  CoreRings rings(config.limits, 1);
+  StampedPort stamped(*inner);
+  io::Port& port = o.stamp ? static_cast<io::Port&>(stamped) : *inner;
+  auto path = std::make_unique<PacketPath>(config, kCore0, port, crypto, pages, rings);
+  if (const auto opened = path->open_mesh(config.listen); !opened) give_up(opened.error());
+  if (when_open) when_open();
+  port.enter_thread();
+  for (uint32_t i = 0; i < o.traffic.peers_in; ++i) {
+    install_session(rings, i, address("198.18.1.1", static_cast<uint16_t>(20'000 + i)));
+  }
+  for (uint32_t i = 0; i < o.traffic.peers_out; ++i) {
+    install_session(rings, o.traffic.peers_in + i, address(o.to_ip, static_cast<uint16_t>(o.to_port + i)));
+  }
+  for (uint32_t f = 0; f < o.traffic.flows; ++f) install_flow(rings, o.traffic, f);
+  RelayResult result = measure(o, config, *path, port, rings);
+  result.p99_us = static_cast<double>(stamped.took.percentile(99)) * 1e-3;
+  port.leave_thread();
+  // What is in flight goes back to the path's pool, which therefore ends later; or the path's stock of frames
+  // to the port.
+  if (port.frames() != nullptr) path.reset();
+  inner.reset();
   return result;
 }
 

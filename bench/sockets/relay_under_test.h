@@ -5,9 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "bench/sockets/generator.h"
+#include "core/page_source.h"
+#include "io/port.h"
 #include "relay/config.h"
 
 namespace trunkline::bench {
@@ -27,6 +31,7 @@ struct RelayOptions {
   MeshTraffic traffic;
   relay::PortChoice port = relay::PortChoice::kAuto;
   uint32_t sleep_us = 0;  // 0: saturated, sleeps only when nothing is there; else the adaptive bound
+  bool busy = false;      // never sleeps
   uint32_t bundle_wait_us = 0;
   const char* listen_ip = nullptr;
   uint16_t listen_port = 0;
@@ -48,6 +53,10 @@ struct RelayResult {
 
 // Blocks for about options.seconds after the first packet.
 RelayResult run_relay(const RelayOptions& options);
+// The same on a port that is there already (options.port does not count). `when_open` is called when its
+// endpoints are open, before the first run. `pages` outlives the call.
+RelayResult run_relay_on(const RelayOptions& options, std::unique_ptr<io::Port> port, core::PageSource& pages,
+                         const std::function<void()>& when_open);
 
 // The load that run_relay expects from its peers. Addresses and rate are the caller's.
 Load mesh_load(const MeshTraffic& traffic);

@@ -75,9 +75,16 @@ VethLab::~VethLab() {
   if (!prefix_.empty()) remove_namespaces();
 }
 
+std::string VethLab::name_of(Place place) const {
+  return prefix_ + (place == Place::kGenerator ? "g" : place == Place::kRelay ? "r" : "s");
+}
+
+bool VethLab::ip(Place place, const std::string& words) const {
+  return shell("ip -n " + name_of(place) + " " + words);
+}
+
 bool VethLab::enter(Place place) const {
-  const char* suffix = place == Place::kGenerator ? "g" : place == Place::kRelay ? "r" : "s";
-  const int fd = open(("/run/netns/" + prefix_ + suffix).c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = open(("/run/netns/" + name_of(place)).c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
   const bool ok = setns(fd, CLONE_NEWNET) == 0;
   close(fd);

@@ -24,6 +24,8 @@ class VethLab {
   enum class Place { kGenerator, kRelay, kSink };
   // Moves the calling process into a namespace. Call in a forked child.
   bool enter(Place place) const;
+  // `ip -n NAMESPACE words`. False: it failed.
+  bool ip(Place place, const std::string& words) const;
 
   static constexpr const char* kGeneratorIp = "198.18.1.1";
   static constexpr const char* kRelayIp = "198.18.1.2";  // where the generator sends to
@@ -31,6 +33,8 @@ class VethLab {
   static constexpr const char* kSinkIp = "198.18.2.2";  // where the relay sends to
 
  private:
+  std::string name_of(Place place) const;
+
   std::string prefix_;
 };
 
