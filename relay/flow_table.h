@@ -129,13 +129,12 @@ class FlowTable {
   // the circle ahead. Tracks of several SSRCs are known by the latest one.
   static void note_newest(Flow& flow, std::span<const Record> group) noexcept {
     for (const Record& record : group) {
-      if (record_is_rtcp(record)) continue;
-      const uint32_t ssrc = record_ssrc(record);
-      const uint16_t sequence = record_sequence(record);
-      const auto ahead = static_cast<uint16_t>(sequence - flow.newest.sequence);
-      if (ssrc == flow.newest.ssrc && ahead >= 0x8000) continue;
-      flow.newest = {ssrc, sequence};
+      if (!record_is_rtcp(record)) note_newest(flow, record_ssrc(record), record_sequence(record));
     }
+  }
+  static void note_newest(Flow& flow, uint32_t ssrc, uint16_t sequence) noexcept {
+    const auto ahead = static_cast<uint16_t>(sequence - flow.newest.sequence);
+    if (ssrc != flow.newest.ssrc || ahead < 0x8000) flow.newest = {ssrc, sequence};
   }
   // For a flow that is resuming: did the old source deliver this?
   bool repeats(Flow& flow, const Record& record, Nanos now) noexcept;

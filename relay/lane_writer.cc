@@ -131,47 +131,61 @@ void LaneWriter::end_run(Stream& s, Nanos now) noexcept {
   s.own = 0;
 }
 
-DropReason LaneWriter::forward(Stream& s, const RecordHeader& header, const core::Packet& received,
-                               ptrdiff_t at, const FrameNote& note, Nanos now) noexcept {
-  const uint32_t plain = kHeaderBytes + kRecordHeaderBytes + header.length;
-  if (plain > s.max_plain) return DropReason::too_big;
-  Session* session = sessions_.active(s.link);
+bool LaneWriter::begin_forwarding(LinkId link, CoreId remote, Forwarding& to, Nanos now) noexcept {
+  to.link = kNoLink;
+  to.count = 0;
+  Session* session = sessions_.active(link);
+  if (session == nullptr) return false;
   const uint16_t endpoint = endpoints_[session->peer_address.family == 6 ? 1 : 0];
-  if (endpoint == kNoEndpoint) return DropReason::link_gone;
-  if (s.buffer != nullptr) {  // what came before it leaves before it
+  if (endpoint == kNoEndpoint) return false;
+  Stream& s = stream(link, remote, StreamKind::kVideo);
+  if (s.buffer != nullptr) {  // what came before leaves before
     if (s.open != 0) close_datagram(s, now);
     if (s.buffer != nullptr) end_run(s, now);
   }
-  uint8_t* const datagram = received.data + at - kRecordHeaderBytes - kHeaderBytes;
-  encode_record(datagram + kHeaderBytes, header);
-  SessionLane& lane = session->lanes[s.remote_core];
-  DatagramHeader datagram_header;
-  datagram_header.lane = core_.value;
-  datagram_header.session_index = lane.peer_index;
-  datagram_header.counter = lane.send_counter++;
-  encode_header(datagram, datagram_header);
-  SealJob job{datagram, plain};
-  session->crypto->seal(core_, CoreId{s.remote_core}, {&job, 1});
-  accounting_.count(CoreCounter::datagrams_sealed);
-  core::Packet run;
-  run.data = datagram;
-  run.buffer = received.buffer;
-  run.length = plain + kTagBytes;
-  run.traffic_class = static_cast<uint8_t>(header.traffic_class);
-  run.owner_port = endpoint;
-  run.owner_core = core_.value;
-  run.address = session->address_of(CoreId{s.remote_core});
-  io::mark_frame(run);
-  transmitter_.queue(run,
-                     {.kind = OutputKind::kLink,
-                      .target = s.link,
-                      .remote_core = s.remote_core,
-                      .inline_note = has_frames(header.traffic_class),
-                      .units = 1,
-                      .own = 0,
-                      .note = note},
-                     now);
-  return kNoDrop;
+  to.link = link;
+  to.remote_core = remote.value;
+  to.lane = &session->lanes[remote.value];
+  to.crypto = session->crypto;
+  uint8_t header[kHeaderBytes];
+  encode_header(header, {.lane = core_.value});
+  to.header = load_be64(header);
+  to.max_plain = s.max_plain;
+  to.packet = {};
+  to.packet.owner_port = endpoint;
+  to.packet.owner_core = core_.value;
+  to.packet.address = session->address_of(remote);
+  io::mark_frame(to.packet);
+  return true;
+}
+
+void LaneWriter::forward(Forwarding& to, core::Buffer* frame, uint8_t* record, uint32_t length,
+                         TrafficClass traffic_class, const FrameNote& note) noexcept {
+  const uint32_t plain = kHeaderBytes + kRecordHeaderBytes + length;
+  uint8_t* const datagram = record - kHeaderBytes;
+  store_be64(datagram, to.header | to.lane->send_counter++);
+  store_be32(datagram + 8, to.lane->peer_index);
+  to.jobs[to.count++] = {datagram, plain};
+  const Transmitter::Slot slot = transmitter_.next(traffic_class);
+  slot.packet = to.packet;
+  slot.packet.data = datagram;
+  slot.packet.buffer = frame;
+  slot.packet.length = plain + kTagBytes;
+  slot.packet.traffic_class = static_cast<uint8_t>(traffic_class);
+  slot.info = {.kind = OutputKind::kLink,
+               .target = to.link,
+               .remote_core = to.remote_core,
+               .inline_note = has_frames(traffic_class),
+               .units = 1,
+               .own = 0,
+               .note = note};
+}
+
+void LaneWriter::seal_forwarded(Forwarding& to) noexcept {
+  if (to.count == 0) return;
+  to.crypto->seal(core_, CoreId{to.remote_core}, std::span(to.jobs.data(), to.count));
+  accounting_.count(CoreCounter::datagrams_sealed, to.count);
+  to.count = 0;
 }
 
 void LaneWriter::seal(Stream& s, Session& session) noexcept {

@@ -82,11 +82,35 @@ class LaneWriter {
     if (header.traffic_class > stream.traffic_class) stream.traffic_class = header.traffic_class;
     return kNoDrop;
   }
-  // A record that came alone in its datagram, its payload `at` bytes into it: new headers are written over
-  // the old ones, and the received frame leaves as it is. kNoDrop, and the frame is taken; or why not:
-  // too_big, link_gone. Contract: Transmitter::sends_received(), and sessions.active(stream.link).
-  DropReason forward(Stream& stream, const RecordHeader& header, const core::Packet& received, ptrdiff_t at,
-                     const FrameNote& note, Nanos now) noexcept;
+  // Records that came alone in their datagrams and leave in the frames that they came in: new headers are
+  // written over the old ones, nothing is copied. For a burst of them, one lane at a time:
+  //
+  //   begin_forwarding(link, remote, lane)   false: no session, or no endpoint
+  //   forward(...)                           each; the frame is the transmitter's from here on
+  //   seal_forwarded(lane)                   before anything else is queued, appended or flushed
+  //
+  // Contract: Transmitter::sends_received().
+  struct Forwarding {
+    LinkId link = kNoLink;  // kNoLink: none
+    uint8_t remote_core = 0;
+    SessionLane* lane = nullptr;
+    SessionCrypto* crypto = nullptr;
+    uint64_t header = 0;     // a datagram's first word, counter 0
+    uint32_t max_plain = 0;  // what fits the MTU, without tag
+    core::Packet packet{};   // as each of them, but for bytes, length and class
+    uint32_t count = 0;
+    std::array<SealJob, io::kMaxRunSegments> jobs;
+
+    bool is_to(const OutputSlot& output) const noexcept {
+      return output.target == link && output.remote_core == remote_core;
+    }
+  };
+  bool begin_forwarding(LinkId link, CoreId remote, Forwarding& to, Nanos now) noexcept;
+  // `record`: where the record's header lies in the frame, already as it is to be; `length` bytes of payload
+  // follow it. Contract: it fits max_plain, to.count < jobs.size(), and Transmitter::room() > 0.
+  void forward(Forwarding& to, core::Buffer* frame, uint8_t* record, uint32_t length,
+               TrafficClass traffic_class, const FrameNote& note) noexcept;
+  void seal_forwarded(Forwarding& to) noexcept;
   // Small records for core 0 of this peer come soon.
   void prefetch(LinkId link) const noexcept {
     if (link >= sessions_.links()) return;

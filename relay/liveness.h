@@ -43,9 +43,9 @@ class Liveness {
   void forget(uint32_t slot) noexcept;
 
   // ---- per run of the loop
-  // An authentic datagram arrived on this lane.
-  void heard(Session& session, uint8_t lane, Nanos now) noexcept {
-    ++session.lanes[lane].heard;
+  // So many authentic datagrams arrived on this lane.
+  void heard(Session& session, uint8_t lane, Nanos now, uint32_t count = 1) noexcept {
+    session.lanes[lane].heard += count;
     if (!session.report_due) {
       session.report_due = true;
       reports_[report_count_++] = session.slot;

@@ -4,6 +4,8 @@
 //                                               the mesh thread, other data cores) are in
 //                                               relay/packet_path_edges.cc
 //   open, open_batch, split                     authenticated, new, taken apart into records
+//   send_straight_on                            the shortest way: alone in its frame, one link to go to
+//                                               (relay/packet_path_straight.cc)
 //   locate, fan_out, deliver                    label -> flow -> outputs
 //   to_queue, to_tap, to_link                   copied, once, into what leaves
 //   (lanes, edge, transmitter).finish / flush   sealed and handed to the port
@@ -190,7 +192,7 @@ void PacketPath::open_batch() noexcept {
   session.crypto->open(CoreId{opening_lane_}, core_, std::span(open_jobs_.data(), open_count_));
   LaneReplayWindow& window = sessions_.window(session, opening_lane_);
   uint32_t opened = 0;
-  for (uint32_t i = 0; i < open_count_; ++i) {
+  for (uint32_t i = send_straight_on(session); i < open_count_; ++i) {
     const OpenJob& job = open_jobs_[i];
     if (!job.authentic) {
       refuse(DropReason::not_authentic);
@@ -428,7 +430,7 @@ void PacketPath::to_link(FlowId id, OutputSlot& output, Group group, bool last) 
     // copied, to share a datagram.
     const bool forwards = last && record.alone_in != 0 && stream.kind == LaneWriter::StreamKind::kVideo;
     const DropReason refused =
-        forwards ? forward(id, stream, header, record) : lanes_.append(stream, header, record.payload, now_);
+        forwards ? forward(id, output, header, record) : lanes_.append(stream, header, record.payload, now_);
     if (refused == DropReason::too_big) {
       accounting_.drop(refused);
       report_too_big(id, record.length, LaneWriter::max_payload(stream));
@@ -448,16 +450,23 @@ void PacketPath::to_link(FlowId id, OutputSlot& output, Group group, bool last) 
   accounting_.count(CoreCounter::media_to_links, appended);
 }
 
-DropReason PacketPath::forward(FlowId id, LaneWriter::Stream& stream, const RecordHeader& header,
+// What it lies in is needed by nobody after the last output: it goes on as it is.
+DropReason PacketPath::forward(FlowId id, const OutputSlot& output, const RecordHeader& header,
                                const Record& record) noexcept {
+  LaneWriter::Forwarding to;
+  if (!lanes_.begin_forwarding(output.target, CoreId{output.remote_core}, to, now_))
+    return DropReason::link_gone;
+  if (kHeaderBytes + kRecordHeaderBytes + header.length > to.max_plain) return DropReason::too_big;
+  if (transmitter_.room() == 0) transmitter_.flush(now_);
   core::Packet& packet = received_[record.alone_in - 1u];
-  const FrameNote note{id, record_ssrc(record), record_timestamp(record), !record.frame_end};
-  const DropReason refused = lanes_.forward(stream, header, packet, record.payload - packet.data, note, now_);
-  if (refused == kNoDrop) {
-    packet.buffer = nullptr;  // the transmitter's from here on
-    accounting_.count(CoreCounter::media_in_place);
-  }
-  return refused;
+  uint8_t* const at = packet.data + (record.payload - packet.data) - kRecordHeaderBytes;
+  encode_record(at, header);
+  lanes_.forward(to, packet.buffer, at, header.length, header.traffic_class,
+                 {id, record_ssrc(record), record_timestamp(record), !record.frame_end});
+  lanes_.seal_forwarded(to);
+  packet.buffer = nullptr;  // the transmitter's from here on
+  accounting_.count(CoreCounter::media_in_place);
+  return kNoDrop;
 }
 
 // ---- half a frame is worth nothing: after one lost packet its rest is not sent, and a key frame is asked

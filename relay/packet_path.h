@@ -131,10 +131,14 @@ class PacketPath {
   void to_queue(FlowId id, OutputSlot& output, uint64_t handle, Group group) noexcept;
   void to_tap(FlowId id, OutputSlot& output, Group group) noexcept;
   void to_link(FlowId id, OutputSlot& output, Group group, bool last) noexcept;
-  DropReason forward(FlowId id, LaneWriter::Stream& stream, const RecordHeader& header,
+  DropReason forward(FlowId id, const OutputSlot& output, const RecordHeader& header,
                      const Record& record) noexcept;
   bool in_broken_frame(OutputSlot& output, const Record& record) noexcept;
   void lost(FlowId id, OutputSlot& output, const Record& record, DropReason reason) noexcept;
+
+  // relay/packet_path_straight.cc
+  uint32_t send_straight_on(Session& session) noexcept;
+  bool goes_straight(const Flow& flow, LinkId from) const noexcept;
 
   // relay/packet_path_edges.cc
   uint32_t take_frames() noexcept;

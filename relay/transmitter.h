@@ -89,6 +89,18 @@ class Transmitter {
 
   // A finished run. packet.buffer's reference goes with it; packet.traffic_class is its importance.
   void queue(const core::Packet& packet, const RunInfo& info, Nanos now) noexcept;
+  // How many runs may be queued before some are sent early.
+  uint32_t room() const noexcept { return kMaxRuns - run_count_; }
+  // queue() in place: the caller fills both. Contract: room() > 0.
+  struct Slot {
+    core::Packet& packet;
+    RunInfo& info;
+  };
+  Slot next(TrafficClass importance) noexcept {
+    ++per_class_[static_cast<uint32_t>(importance)];
+    const uint32_t at = run_count_++;
+    return {runs_[at], infos_[at]};
+  }
   // Hands everything to the port; returns how many runs it took.
   uint32_t flush(Nanos now) noexcept;
 

@@ -67,6 +67,7 @@ class DpdkDevice final : public Device {
   std::string driver_;  // "net_af_packet"
   uint16_t id_ = RTE_MAX_ETHPORTS;
   rte_ether_addr mac_{};
+  bool is_pci_ = false;  // reads and writes memory by itself
   bool receive_checksums_ = false;
   bool transmit_checksums_ = false;
   bool started_ = false;

@@ -1,6 +1,7 @@
 // DPDK as the plug-in uses it: the one file that includes its headers (22.11 or later).
 #pragma once
 
+#include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
