@@ -3,16 +3,19 @@
 //
 // Rates are of wall-clock time and of what was appended to datagrams for peers: what a core could not hand
 // over does not count. Memory, devices and paths live through all repetitions; the threads are made for each.
+#include <rte_lcore.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <thread>
 #include <vector>
 
 #include "bench/path/contest.h"
+#include "bench/path/contestants.h"
 #include "bench/path/relay_core.h"
 #include "core/atomic.h"
 #include "relay/thread.h"
@@ -93,6 +96,28 @@ class RelayNode {
   double drop_share_ = 0;
 };
 
+// Packets per second of a contestant on each of the first CPUs. What each has moved is written at its end.
+double swap_rate(std::span<const std::unique_ptr<Contestant>> all, double seconds) {
+  core::Atomic<bool> stop{false};
+  std::vector<double> rates(all.size());
+  std::vector<std::thread> threads;
+  for (uint32_t k = 0; k < all.size(); ++k) {
+    threads.emplace_back([&, k] {
+      pin(static_cast<int>(k));
+      if (rte_thread_register() != 0) give_up("DPDK has no room for a thread");
+      uint64_t moved = 0;
+      const core::Nanos begin = relay::monotonic_now();
+      while (!stop.load_relaxed()) moved += all[k]->turn();
+      rates[k] = static_cast<double>(moved) * 1e9 / static_cast<double>((relay::monotonic_now() - begin).ns);
+      rte_thread_unregister();
+    });
+  }
+  usleep(static_cast<useconds_t>((kWarmUp + seconds) * 1e6));
+  stop.store_relaxed(true);
+  for (std::thread& thread : threads) thread.join();
+  return std::accumulate(rates.begin(), rates.end(), 0.0);
+}
+
 constexpr LoadShape kAudio{.payload = 172, .labels = 4'096};
 
 LoadShape of_core(uint8_t owner) {
@@ -128,6 +153,24 @@ void two_cores(const PathOptions& options) {
       [&] { return one.rate(options.seconds(kSeconds)); });
 }
 
+// How far two CPUs of this machine go with work that shares nothing but the memory behind them.
+void two_swaps(const PathOptions& options) {
+  const Figure figure{.name = "path.cores2.swap",
+                      .unit = "packets/s",
+                      .peer = "one core",
+                      .lower_is_better = false,
+                      .note =
+                          "5tswap of 172 bytes, a net_null device and a CPU each: what path.cores2 could "
+                          "reach on this machine"};
+  if (!options.wants(figure.name)) return;
+  std::vector<std::unique_ptr<Contestant>> swaps;
+  for (int i = 0; i < 2; ++i) swaps.push_back(make_swap(kAudio));
+  const std::span<const std::unique_ptr<Contestant>> all(swaps);
+  contest(
+      options, figure, [&] { return swap_rate(all, options.seconds(kSeconds)); },
+      [&] { return swap_rate(all.first(1), options.seconds(kSeconds)); });
+}
+
 // Core 0 receives all; the datagrams' session indexes name core 1, which opens, relays and transmits them.
 // For the peer they name core 0, and core 1's thread turns as well and finds nothing.
 void handed_over(const PathOptions& options) {
@@ -160,6 +203,7 @@ void handed_over(const PathOptions& options) {
 
 void cores_figures(const PathOptions& options) {
   two_cores(options);
+  two_swaps(options);
   handed_over(options);
 }
 
