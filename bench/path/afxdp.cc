@@ -5,9 +5,9 @@
 // transmit in full and the far end next to nothing (bench/sockets/veth_lab.h). The generator runs on CPU 1,
 // the forwarder on CPU 0, as a process of its own; both poll without a pause, and use the driver with the
 // same arguments and as many buffers. Ours opens each datagram (null suite), finds its flow among 500 and
-// writes new headers; testpmd moves descriptors. CPU time is the scheduler's of whatever runs (the other
-// threads of either process sleep), softirq work in its context included; packets are those that the driver
-// took to send, by each one's own counters.
+// writes new headers; testpmd moves descriptors. CPU time is the scheduler's of the thread that forwards,
+// softirq work in its context included; packets are those that the driver took to send, by each one's own
+// counters.
 //
 // An AF_XDP socket that is bound again within a second finds its queue busy: each run waits for that.
 #include "bench/path/afxdp.h"

@@ -89,13 +89,13 @@ bool ChildProgram::wait_for(const std::string& text, double seconds) {
   return true;
 }
 
-uint64_t ChildProgram::cpu_ns() const {
+uint64_t ChildProgram::workers_cpu_ns() const {
   const std::string tasks = "/proc/" + std::to_string(pid_) + "/task";
   DIR* const folder = opendir(tasks.c_str());
   if (folder == nullptr) return 0;
   uint64_t sum = 0;
   while (const dirent* const task = readdir(folder)) {
-    if (task->d_name[0] == '.') continue;
+    if (task->d_name[0] == '.' || task->d_name == std::to_string(pid_)) continue;
     FILE* const file = std::fopen((tasks + "/" + task->d_name + "/schedstat").c_str(), "r");
     if (file == nullptr) continue;
     unsigned long long ns = 0;

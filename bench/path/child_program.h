@@ -27,8 +27,9 @@ class ChildProgram {
   const std::string& said() const { return said_; }
   void forget() { said_.clear(); }
 
-  // CPU nanoseconds of all its threads, softirq work in their context included (scheduler statistics).
-  uint64_t cpu_ns() const;
+  // CPU nanoseconds of all its threads but the first, softirq work in their context included (scheduler
+  // statistics). The first is the one that we speak to.
+  uint64_t workers_cpu_ns() const;
 
  private:
   pid_t pid_ = -1;

@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "bench/path/contestants.h"
@@ -99,10 +100,14 @@ uint16_t swap_burst(const NullDevice& from, const NullDevice& to) {
 
 class Swap final : public Contestant {
  public:
-  explicit Swap(const LoadShape& shape) : device_("net_null_swap", shape) {}
+  explicit Swap(const LoadShape& shape) : device_(next_name().c_str(), shape) {}
   uint32_t turn() override { return swap_burst(device_, device_); }
 
  private:
+  static std::string next_name() {  // there may be several at a time
+    static uint32_t made = 0;
+    return "net_null_swap" + std::to_string(made++);
+  }
   NullDevice device_;
 };
 

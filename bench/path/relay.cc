@@ -26,7 +26,7 @@ class Relay final : public Contestant {
     const uint64_t done = core_.path().counters().value(relay::CoreCounter::media_in);
     return static_cast<uint32_t>(done - std::exchange(moved_, done));
   }
-  void check() const override { core_.check_nothing_dropped(); }
+  void check() const override { core_.check_drops(); }
   void time_stages(bool on) override { core_.path().time_stages(on ? times_.get() : nullptr); }
 
  private:

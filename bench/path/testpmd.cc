@@ -70,12 +70,12 @@ Testpmd::Run Testpmd::forward(double seconds) {
   Run run;
   child_.forget();
   const Clock::time_point begin = Clock::now();
-  const uint64_t before = child_.cpu_ns();
+  const uint64_t before = child_.workers_cpu_ns();
   child_.tell("start");
   usleep(static_cast<useconds_t>(seconds * 1e6));
   child_.tell("stop");
   if (!child_.wait_for("Done.", kPatience)) give_up("testpmd does not stop: " + child_.said());
-  run.cpu_ns = child_.cpu_ns() - before;
+  run.cpu_ns = child_.workers_cpu_ns() - before;
   run.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   run.packets = sent_packets(child_.said());
   if (run.packets == 0) give_up("testpmd forwards nothing: " + child_.said());

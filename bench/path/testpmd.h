@@ -1,7 +1,7 @@
 // DPDK's own forwarder, `dpdk-testpmd`, as its guide says to run it: interactive, one forwarding core on CPU
 // 0, bursts of 32, buffers and caches as it chooses them. It counts for itself: packets from its forwarding
-// statistics between `start` and `stop`, CPU time from the scheduler's over the same span, in which its other
-// threads sleep.
+// statistics between `start` and `stop`; CPU time from the scheduler's of its threads over the same span. The
+// thread that reads commands does not count: it turns in a loop until the others have stopped.
 //
 // It is on the same kind of pages as this process: reserved ones of 2 MiB if enough are free, else ordinary
 // ones.
