@@ -93,13 +93,7 @@ class MemoryPort : public io::Port {
     for (; taken < packets.size() && accept_runs > 0; ++taken) {
       if (accept_runs != UINT64_MAX) --accept_runs;
       const core::Packet& packet = packets[taken];
-      if (swallow) {
-        swallowed_datagrams += packet.datagrams();
-        swallowed_bytes += packet.length;
-      } else {
-        sent.push_back({packet.address, packet.owner_port, packet.segment_size, packet.traffic_class,
-                        std::vector<uint8_t>(packet.data, packet.data + packet.length)});
-      }
+      keep(packet);
       if (keep_buffers) {
         kept_.push_back(packet.buffer);
       } else {
@@ -114,6 +108,17 @@ class MemoryPort : public io::Port {
   const io::PortCounters& counters() const noexcept override { return counters_; }
   const char* name() const noexcept override { return "memory"; }
   std::string describe() const override { return "two vectors"; }
+
+ protected:
+  void keep(const core::Packet& packet) {
+    if (swallow) {
+      swallowed_datagrams += packet.datagrams();
+      swallowed_bytes += packet.length;
+    } else {
+      sent.push_back({packet.address, packet.owner_port, packet.segment_size, packet.traffic_class,
+                      std::vector<uint8_t>(packet.data, packet.data + packet.length)});
+    }
+  }
 
  private:
   struct Arrival {

@@ -46,21 +46,22 @@ inline relay::NodeConfig small_config() {
   return config;
 }
 
-class PathHarness {
+template <class AnyPort>
+class PathHarnessOn {
  public:
-  explicit PathHarness(relay::NodeConfig with = small_config())
+  explicit PathHarnessOn(relay::NodeConfig with = small_config())
       : config(std::move(with)), rings(config.limits, config.host_queues) {
     path = std::make_unique<relay::PacketPath>(config, CoreId{0}, port, crypto, pages, rings);
     EXPECT_TRUE(path->open_mesh(config.listen));
   }
-  ~PathHarness() {
+  ~PathHarnessOn() {
     port.release_kept();
     EXPECT_TRUE(conserves());
     EXPECT_EQ(port.lent, 0u);
   }
 
   relay::NodeConfig config;
-  MemoryPort port;
+  AnyPort port;
   core::Rng rng{1};
   relay::ModelCrypto crypto{rng};
   core::HeapPageSource pages;
@@ -222,5 +223,7 @@ class PathHarness {
                                          << " + dropped " << c.dropped << " + held " << c.held;
   }
 };
+
+using PathHarness = PathHarnessOn<MemoryPort>;
 
 }  // namespace trunkline::tests
