@@ -246,7 +246,7 @@ void PacketPath::split(Session& session, uint8_t lane, Bytes records, uint8_t fr
     record.layer = header.layer;
     record.keyframe = header.keyframe;
     record.frame_end = header.frame_end;
-    record.alone_in = count == 1 && at == end ? frame : uint8_t{0};
+    if (frame != 0 && count == 1 && at == end) record.alone_in = frame;
     ++record_count_;
   }
   accounting_.received(count);
@@ -333,12 +333,12 @@ void PacketPath::deliver(Flow& flow, FlowId id, Group group) noexcept {
 
   if (flow.output_count == 0) return accounting_.drop(DropReason::no_output, group.size());
   accounting_.received((flow.output_count - 1u) * group.size());
-  uint32_t left = flow.output_count;
+  // What a record lies in is needed by nobody after the last output.
+  uint32_t left = transmitter_.sends_received() ? flow.output_count : 0u;
   flows_.for_each_output(flow, [&](OutputSlot& output, uint64_t handle) {
-    --left;
     switch (output.kind) {
       case OutputKind::kLink:
-        to_link(id, output, group, left == 0);
+        left == 1 ? to_link<true>(id, output, group) : to_link<false>(id, output, group);
         break;
       case OutputKind::kQueue:
         to_queue(id, output, handle, group);
@@ -347,6 +347,7 @@ void PacketPath::deliver(Flow& flow, FlowId id, Group group) noexcept {
         to_tap(id, output, group);
         break;
     }
+    if (left != 0) --left;
     return true;
   });
 }
@@ -401,7 +402,9 @@ void PacketPath::to_tap(FlowId id, OutputSlot& output, Group group) noexcept {
   }
 }
 
-void PacketPath::to_link(FlowId id, OutputSlot& output, Group group, bool last) noexcept {
+// kInPlace: a record that came alone may leave in its frame.
+template <bool kInPlace>
+void PacketPath::to_link(FlowId id, OutputSlot& output, Group group) noexcept {
   if (sessions_.active(output.target) == nullptr) {
     return accounting_.drop(DropReason::link_gone, group.size());
   }
@@ -426,9 +429,8 @@ void PacketPath::to_link(FlowId id, OutputSlot& output, Group group, bool last) 
     header.ttl = static_cast<uint8_t>(record.ttl - 1);
     header.layer = record.layer;
     header.length = record.length;
-    // What it lies in is needed by nobody after the last output: it goes on as it is. Small records are
-    // copied, to share a datagram.
-    const bool forwards = last && record.alone_in != 0 && stream.kind == LaneWriter::StreamKind::kVideo;
+    // Small records are copied, to share a datagram.
+    const bool forwards = kInPlace && record.alone_in != 0 && stream.kind == LaneWriter::StreamKind::kVideo;
     const DropReason refused =
         forwards ? forward(id, output, header, record) : lanes_.append(stream, header, record.payload, now_);
     if (refused == DropReason::too_big) {
@@ -450,7 +452,7 @@ void PacketPath::to_link(FlowId id, OutputSlot& output, Group group, bool last) 
   accounting_.count(CoreCounter::media_to_links, appended);
 }
 
-// What it lies in is needed by nobody after the last output: it goes on as it is.
+// As it is, with new headers over the old ones.
 DropReason PacketPath::forward(FlowId id, const OutputSlot& output, const RecordHeader& header,
                                const Record& record) noexcept {
   LaneWriter::Forwarding to;

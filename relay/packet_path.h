@@ -130,7 +130,8 @@ class PacketPath {
   void deliver(Flow& flow, FlowId id, Group group) noexcept;
   void to_queue(FlowId id, OutputSlot& output, uint64_t handle, Group group) noexcept;
   void to_tap(FlowId id, OutputSlot& output, Group group) noexcept;
-  void to_link(FlowId id, OutputSlot& output, Group group, bool last) noexcept;
+  template <bool kInPlace>
+  void to_link(FlowId id, OutputSlot& output, Group group) noexcept;
   DropReason forward(FlowId id, const OutputSlot& output, const RecordHeader& header,
                      const Record& record) noexcept;
   bool in_broken_frame(OutputSlot& output, const Record& record) noexcept;
