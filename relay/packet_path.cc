@@ -36,7 +36,8 @@ PacketPath::PacketPath(const NodeConfig& config, CoreId core, io::Port& port, Cr
       lanes_(config, core, sessions_, transmitter_, accounting_),
       edge_(core, transmitter_),
       feedback_(flows_, sessions_, lanes_, edge_, hosts_, accounting_),
-      liveness_(config, core, sessions_, lanes_, rings.events, rings.evidence, accounting_) {}
+      liveness_(config, core, sessions_, lanes_, rings.events, rings.evidence, accounting_),
+      forwardings_(transmitter_.sends_received() ? kForwardings : 0) {}
 
 PacketPath::~PacketPath() {
   TL_CHECK(conservation().holds());

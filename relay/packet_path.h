@@ -106,6 +106,8 @@ class PacketPath {
   // Records in hand at a time: enough to hide the memory latency of their flows, few enough for the
   // first-level cache.
   static constexpr uint32_t kBatch = 256;
+  // A fan-out of this many links at a time is sealed in batches; 1 KiB each.
+  static constexpr uint32_t kForwardings = 16;
   static constexpr uint32_t kCommandsPerRun = 256;
   static constexpr uint32_t kFramesPerRun = 64;
   static constexpr uint32_t kHostPacketsPerRun = 64;
@@ -140,6 +142,15 @@ class PacketPath {
   // relay/packet_path_straight.cc
   uint32_t send_straight_on(Session& session) noexcept;
   bool goes_straight(const Flow& flow, LinkId from) const noexcept;
+  bool all_straight(Flow& flow, uint32_t plain) noexcept;
+  LaneWriter::Forwarding* straight_to(const OutputSlot& output, uint32_t plain) noexcept;
+  LaneWriter::Forwarding* forwarding_to(const OutputSlot& output) noexcept;
+  void forward_frame(LaneWriter::Forwarding& to, FlowId id, uint32_t label, core::Packet& packet,
+                     uint32_t length) noexcept;
+  void forward_copy(LaneWriter::Forwarding& to, FlowId id, OutputSlot& output, const core::Packet& packet,
+                    uint32_t length) noexcept;
+  void fan_out_straight(Flow& flow, FlowId id, core::Packet& packet, uint32_t length) noexcept;
+  void seal_all_forwarded() noexcept;
 
   // relay/packet_path_edges.cc
   uint32_t take_frames() noexcept;
@@ -200,6 +211,10 @@ class PacketPath {
   Nanos flow_check_at_{};
   FlowId flow_check_from_ = 0;
   bool unfinished_ = false;  // the next turn has something to do at once
+
+  // Where packets go that take the shortest way, by link; one bit for each that was begun for this batch.
+  LazyArray<LaneWriter::Forwarding> forwardings_;
+  uint32_t forwardings_begun_ = 0;
 
   // In hand. Datagrams of one session and lane that wait for one call of open():
   Session* opening_ = nullptr;

@@ -69,6 +69,10 @@ class Transmitter {
   core::Buffer* try_alloc_lane(TrafficClass traffic_class, Nanos now) noexcept {
     return frames_ == nullptr ? try_alloc(traffic_class, now) : try_alloc_frame(traffic_class, now);
   }
+  // A frame, or nullptr rather than sending anything early: for who has queued what is not sealed yet.
+  core::Buffer* try_stocked_frame(TrafficClass traffic_class) noexcept {
+    return stock_count_ != 0 || restock(traffic_class) ? stock_[--stock_count_] : nullptr;
+  }
   uint32_t lane_segments() const noexcept { return frames_ == nullptr ? io::kMaxRunSegments : 1; }
   // Received packets lie in frames, which may be sent instead of given back.
   bool sends_received() const noexcept { return frames_ != nullptr; }
