@@ -66,7 +66,8 @@ void PacketPath::seal_all_forwarded() noexcept {
 inline bool PacketPath::goes_straight(const Flow& flow, LinkId from) const noexcept {
   if (flow.source != FlowSource::kUpstream || flow.peer != from || !flow.started || flow.resuming)
     return false;
-  if (flow.output_count == 0 || flow.output_count > transmitter_.room()) return false;
+  // For each output its packet, and what waits in the lane that it goes by: nothing unsealed is sent early.
+  if (flow.output_count == 0 || 2u * flow.output_count > transmitter_.room()) return false;
   return now_ - flow.last_packet < kFlowIdleAfter;
 }
 
@@ -97,6 +98,7 @@ void PacketPath::forward_copy(LaneWriter::Forwarding& to, FlowId id, OutputSlot&
     one.length = static_cast<uint16_t>(length);
     one.traffic_class = record.traffic_class();
     one.frame_end = record.frame_end();
+    seal_all_forwarded();  // a keyframe request may send what is queued
     return lost(id, output, one, DropReason::no_buffer);
   }
   RecordInPlace copy{frame->data + kHeaderBytes};
@@ -131,6 +133,7 @@ void PacketPath::fan_out_straight(Flow& flow, FlowId id, core::Packet& packet, u
 // Returns how many of the opened datagrams, from the front, are done with.
 uint32_t PacketPath::send_straight_on(Session& session) noexcept {
   if (!transmitter_.sends_received() || record_count_ != 0 || transmitter_.room() < open_count_) return 0;
+  const StageScope stage(accounting_.clock, Stage::fan_out);
   const std::span<const OpenJob> jobs(open_jobs_.data(), open_count_);
   for (const OpenJob& job : jobs)
     flows_.prefetch(RecordInPlace{job.data + kHeaderBytes}.label());  // whatever it says

@@ -20,7 +20,7 @@ DpdkPort::DpdkPort(DpdkDevice& device, uint16_t queue, const PortOptions& option
       core_(options.core),
       pool_(device.pool(queue)),
       ip_(device.ip_options()),
-      by_port_(1u << 16) {}
+      by_port_(2u << 16) {}
 
 DpdkPort::~DpdkPort() {
   rte_pktmbuf_free_bulk(stage_.data(), staged_);
@@ -45,23 +45,24 @@ core::Result<uint16_t> DpdkPort::open_endpoint(const EndpointOptions& options) {
     if (!reserved) return reserved.error();
     address = *reserved;
   }
-  for (uint32_t port = kDynamicPorts; address.port == 0 && port < by_port_.size(); ++port) {
-    if (by_port_[port] == 0) address.port = static_cast<uint16_t>(port);
+  for (uint32_t port = kDynamicPorts; address.port == 0 && port <= UINT16_MAX; ++port) {
+    if (by_port_[place_of(address.family, static_cast<uint16_t>(port))] == 0)
+      address.port = static_cast<uint16_t>(port);
   }
-  if (address.port == 0 || by_port_[address.port] != 0) {
+  uint16_t& place = by_port_[place_of(address.family, address.port)];
+  if (address.port == 0 || place != 0) {
     return core::Error{0,
                        address.to_string() + " is in use: another endpoint of this data core has that port"};
   }
   endpoints_.push_back(address);
-  by_port_[address.port] = static_cast<uint16_t>(endpoints_.size());
+  place = static_cast<uint16_t>(endpoints_.size());
   return static_cast<uint16_t>(endpoints_.size() - 1);
 }
 
 uint16_t DpdkPort::endpoint_for(const core::UdpAddress& destination) const noexcept {
-  const uint16_t endpoint_and_1 = by_port_[destination.port];
+  const uint16_t endpoint_and_1 = by_port_[place_of(destination.family, destination.port)];
   if (endpoint_and_1 == 0) return kNoEndpoint;
   const core::UdpAddress& bound = endpoints_[endpoint_and_1 - 1u];
-  if (bound.family != destination.family) return kNoEndpoint;
   const bool any = bound.is_unspecified();
   return any || std::memcmp(bound.ip, destination.ip, sizeof bound.ip) == 0 ? uint16_t(endpoint_and_1 - 1)
                                                                             : kNoEndpoint;
@@ -200,6 +201,7 @@ void DpdkPort::finish_frame(rte_mbuf* mbuf, uint8_t* payload, uint32_t length, u
   mbuf->data_off = static_cast<uint16_t>(payload - header - static_cast<uint8_t*>(mbuf->buf_addr));
   mbuf->data_len = static_cast<uint16_t>(header + length);
   mbuf->pkt_len = header + length;
+  mbuf->ol_flags = 0;  // of its reception, if it is sent on
   if (!device_.transmit_checksums()) return;
   const bool v4 = header == RTE_ETHER_HDR_LEN + sizeof(rte_ipv4_hdr) + sizeof(rte_udp_hdr);
   mbuf->l2_len = RTE_ETHER_HDR_LEN;

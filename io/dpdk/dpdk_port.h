@@ -86,6 +86,9 @@ class DpdkPort final : public Port, private FrameSource {
   // Ports that nobody named come from the dynamic range (RFC 6335, 6).
   static constexpr uint16_t kDynamicPorts = 49'152;
 
+  static uint32_t place_of(uint16_t family, uint16_t port) noexcept {
+    return (family == 6 ? 1u << 16 : 0u) + port;
+  }
   uint16_t endpoint_for(const core::UdpAddress& destination) const noexcept;
   bool stage_copy(const core::Packet& packet, uint8_t* data, uint32_t length, Nanos now) noexcept;
   void stage(rte_mbuf* mbuf, uint8_t* payload, uint32_t length, const core::Packet& packet,
@@ -108,7 +111,7 @@ class DpdkPort final : public Port, private FrameSource {
   PortCounters counters_;
   WakeEvent wake_;
   std::vector<core::UdpAddress> endpoints_;
-  std::vector<uint16_t> by_port_;  // UDP port -> endpoint + 1
+  std::vector<uint16_t> by_port_;  // family and UDP port -> endpoint + 1
   bool running_ = false;           // the device may be used in this run of the loop
   bool registered_ = false;        // the owning thread has a cache of the pool
   Nanos statistics_at_{};
