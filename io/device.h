@@ -27,6 +27,9 @@ class Device {
   // After the last port was made and its endpoints were opened: packets flow from here on.
   virtual core::Result<void> start() = 0;
 
+  // What the driver has said since the last call, a line each; any thread.
+  virtual std::vector<std::string> take_log() = 0;
+
   // After its ports are gone. Returns how many buffers the driver has not given back: 0, or it leaks.
   virtual uint32_t close() = 0;
 

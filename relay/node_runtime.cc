@@ -344,11 +344,17 @@ void NodeRuntime::run_service() noexcept {
       text[line.length] = 0;
       write_log(static_cast<int>(line.level), text);
     }
+    if (device_ != nullptr) write_device_log();
     if (stop) return;
     service_wake_.word.announce_sleep();  // A1, R2
     if (rings_->log.peek(1).empty() && !service_stop_.load_relaxed()) service_wake_.sleep(core::from_s(1));
     service_wake_.word.awake();  // A1
   }
+}
+
+void NodeRuntime::write_device_log() noexcept {
+  for (const std::string& words : device_->take_log())
+    write_log(static_cast<int>(LogLevel::kInfo), ("dpdk: " + words).c_str());
 }
 
 void NodeRuntime::write_log(int level, const char* line) noexcept {

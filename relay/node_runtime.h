@@ -100,6 +100,7 @@ class NodeRuntime {
   void wake(const Touched& touched) noexcept;
   void publish_state(Nanos now) noexcept;
   void write_log(int level, const char* line) noexcept;
+  void write_device_log() noexcept;
 
   // The mesh thread's own state is written at most this often.
   static constexpr Nanos kStateInterval = core::from_ms(5);

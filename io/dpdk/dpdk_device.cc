@@ -18,6 +18,7 @@ namespace {
 
 // The cache that DPDK keeps for a thread: two bursts and some, as testpmd has it.
 constexpr uint32_t kPoolCache = 250;
+
 std::string name_of(const std::string& device) {
   return device.substr(0, device.find(','));
 }
@@ -296,6 +297,10 @@ IpHostOptions DpdkDevice::ip_options() const {
   ip.udp_checksum_offload = transmit_checksums_;
   ip.ip_checksum_offload = transmit_checksums_;
   return ip;
+}
+
+std::vector<std::string> DpdkDevice::take_log() {
+  return take_eal_log();
 }
 
 Device::Reach DpdkDevice::reach() const {

@@ -33,6 +33,7 @@ class DpdkDevice final : public Device {
 
   core::Result<std::unique_ptr<Port>> make_port(uint32_t queue, const PortOptions& options) override;
   core::Result<void> start() override;
+  std::vector<std::string> take_log() override;
   uint32_t close() override;
   Reach reach() const override;
   std::string describe() const override;

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "io/dpdk/rte.h"
@@ -37,7 +38,10 @@ class Words {
         line_ += text[i];
         continue;
       }
-      if (says_something(line_)) lines_.push_back(std::move(line_));
+      if (says_something(line_)) {
+        if (log_.size() < kLogged) log_.push_back(line_);
+        lines_.push_back(std::move(line_));
+      }
       line_.clear();
       if (lines_.size() > kKept) lines_.erase(lines_.begin());
     }
@@ -49,12 +53,18 @@ class Words {
     lines_.clear();
     return all;
   }
+  std::vector<std::string> take_log() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(log_, {});
+  }
 
  private:
   static constexpr size_t kKept = 4;
+  static constexpr size_t kLogged = 256;  // until somebody takes them
   std::mutex mutex_;
   std::string line_;
   std::vector<std::string> lines_;
+  std::vector<std::string> log_;
 };
 
 Words& words() {
@@ -221,6 +231,9 @@ core::Result<void> start_eal(const DeviceOptions& options) {
 
 std::string take_eal_words() {
   return words().take();
+}
+std::vector<std::string> take_eal_log() {
+  return words().take_log();
 }
 
 std::string describe_eal() {

@@ -3,12 +3,14 @@
 //
 // It is started on a thread of its own that ends right after: rte_eal_init() binds the thread that calls it
 // to a CPU. Signals stay the host's (all are blocked in that thread and so in those that EAL makes), and what
-// EAL would print goes to `recent words`, from which an error is made; nothing is written to stdio.
+// EAL would print is kept: the text of an error is made of it, and the node's log takes it. Nothing is
+// written to stdio.
 //
 // Control path, any thread; calls are serialised.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "core/result.h"
 #include "io/device.h"
@@ -22,6 +24,8 @@ core::Result<void> start_eal(const DeviceOptions& options);
 
 // What DPDK said since the last call, for the text of an error: the last lines, joined with "; ".
 std::string take_eal_words();
+// All of it since the last call, line by line, for the node's log: the oldest 256.
+std::vector<std::string> take_eal_log();
 
 // "DPDK 22.11.11, 2 MiB pages" once it runs.
 std::string describe_eal();
