@@ -23,6 +23,8 @@ import time
 SKIPPED = 77  # meson's and automake's exit code for a test that cannot run here
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 libc = ctypes.CDLL(None, use_errno=True)
+# A shell's background job ignores SIGINT, and so would every child of a test that it runs: who is to end by it could not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def skip(reason):
