@@ -312,8 +312,9 @@ void churn(const CoreOptions& options) {
   const uint64_t bursts = options.scaled(3e5);
   // The machine's own interruptions reach p99.99; what a writer does to readers shows before that.
   const auto inflation = [&](const std::string& name, double goal, const auto& table, const auto& change) {
-    for (const auto& [suffix, percent] : {std::pair{"", 99.99}, {".p999", 99.9}, {".p50", 50.0}}) {
-      Figure figure{name + suffix, "ns, a burst of 64", "the same table, no writer", goal};
+    for (const auto& row : {std::pair{"", 99.99}, {".p999", 99.9}, {".p50", 50.0}}) {
+      const double percent = row.second;
+      Figure figure{name + row.first, "ns, a burst of 64", "the same table, no writer", goal};
       contest(
           options, figure, [&] { return burst_ns(table, keys, bursts, percent, true, change); },
           [&] { return burst_ns(table, keys, bursts, percent, false, change); });
