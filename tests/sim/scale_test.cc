@@ -59,7 +59,8 @@ TEST(Network, CarriesDatagramsOfEveryLengthUnchanged) {
     const Network::Arrival arrival = network.arrival(event.arg);
     EXPECT_EQ(arrival.from, node_address(0));
     EXPECT_EQ(arrival.to, node_address(1));
-    EXPECT_TRUE(std::equal(arrival.bytes.begin(), arrival.bytes.end(), bytes.begin(), bytes.begin() + length))
+    EXPECT_TRUE(std::equal(arrival.bytes.begin(), arrival.bytes.end(), bytes.begin(),
+                           bytes.begin() + static_cast<ptrdiff_t>(length)))
         << length;
     network.taken(event.arg);
   }
