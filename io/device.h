@@ -54,6 +54,10 @@ enum class DevicePages : uint8_t {
 
 inline constexpr uint32_t kMaxInterfaceAddresses = 8;
 
+// Slots of each ring that a device has between its queues, and between a queue and the kernel's side of an
+// interface; relay/topology.cc lists them.
+inline constexpr uint32_t kDeviceRingDepth = 256;
+
 struct DeviceOptions {
   // What DPDK calls it: a virtual device with its arguments ("net_af_packet0,iface=eth1"), or the PCI address
   // of a NIC that is bound to a user-space driver ("0000:00:05.0"). Empty with an interface.

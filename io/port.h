@@ -51,7 +51,7 @@ inline constexpr uint32_t kMaxRunSegments = 64;
   X(rx_bytes, "UDP payload bytes received")                                         \
   X(rx_runs, "buffers received; rx_datagrams / rx_runs is the GRO gain")            \
   X(rx_truncated, "drop: datagram longer than the receive buffer")                  \
-  X(rx_no_buffer, "times the port had no buffer to receive into")                   \
+  X(rx_no_buffer, "times no buffer was free to receive or to copy into")            \
   X(rx_errors, "receive calls that failed; frames that a device could not deliver") \
   X(rx_no_endpoint, "drop: datagrams to a UDP port of ours that nobody has opened") \
   X(tx_datagrams, "datagrams accepted by the kernel or device")                     \

@@ -4,10 +4,35 @@
 #include <bit>
 #include <cstdio>
 
+#include "io/ip_host.h"
 #include "io/port_options.h"
 #include "relay/transmitter.h"
 
 namespace trunkline::relay {
+namespace {
+
+// Of a device that the node drives itself: its queues tell each other of neighbours, or the kernel's side of
+// its interface tells them all.
+void add_device_rings(const NodeConfig& config, std::vector<RingRow>& rows) {
+  using Neighbour = io::IpHost::Neighbour;
+  const uint32_t cores = config.data_cores;
+  const uint32_t depth = io::kDeviceRingDepth;
+  if (config.device.interface.empty()) {
+    if (cores > 1) {
+      rows.push_back({"neighbours", "data core", "data core", "Neighbour", sizeof(Neighbour), depth,
+                      cores * cores, "dropped, counted: news_lost; learnt again when needed"});
+    }
+    return;
+  }
+  rows.push_back({"wanted", "data core", "kernel side", "UdpAddress", sizeof(core::UdpAddress), depth, cores,
+                  "dropped, counted: questions_lost; asked again after a second"});
+  rows.push_back({"known", "kernel side", "data core", "Neighbour", sizeof(Neighbour), depth, cores,
+                  "dropped, counted: answers_lost; the next question brings it"});
+  rows.push_back({"endpoints", "data core", "kernel side", "UdpAddress", sizeof(core::UdpAddress), depth,
+                  cores, "the endpoint is not opened"});
+}
+
+}  // namespace
 
 NodeRings::NodeRings(const NodeConfig& config, core::PageSource& pages)
     : handovers(Handover::make(config, pages)) {
@@ -60,6 +85,7 @@ std::vector<RingRow> ring_table(const NodeConfig& config) {
     rows.push_back({"handover home", "data core", "data core", "Buffer*", sizeof(core::Buffer*), share,
                     cores * (cores - 1), "cannot be: no more are lent than it has slots"});
   }
+  if (config.port == PortChoice::kDpdk) add_device_rings(config, rows);
   return rows;
 }
 
@@ -110,11 +136,11 @@ std::vector<MemoryRow> memory_table(const NodeConfig& config) {
 std::string topology_text(const NodeConfig& config) {
   std::string text;
   char line[256];
-  std::snprintf(line, sizeof line, "%-14s %-10s %-10s %-12s %7s %7s %5s  %s\n", "ring", "producer",
+  std::snprintf(line, sizeof line, "%-14s %-11s %-11s %-12s %7s %7s %5s  %s\n", "ring", "producer",
                 "consumer", "element", "bytes", "depth", "rings", "when full");
   text += line;
   for (const RingRow& r : ring_table(config)) {
-    std::snprintf(line, sizeof line, "%-14s %-10s %-10s %-12s %7u %7u %5u  %s\n", r.name, r.producer,
+    std::snprintf(line, sizeof line, "%-14s %-11s %-11s %-12s %7u %7u %5u  %s\n", r.name, r.producer,
                   r.consumer, r.element, r.element_bytes, r.depth, r.count, r.when_full);
     text += line;
   }

@@ -214,7 +214,7 @@ core::Result<void> DpdkDevice::configure() {
   // The other end of a net_tap is an interface of the kernel with that same address: we are another station.
   if (driver_ == "net_tap") mac_.addr_bytes[RTE_ETHER_ADDR_LEN - 1] ^= 1;
   for (uint32_t pair = 0; pair < options_.queues * options_.queues; ++pair)
-    neighbours_.push_back(std::make_unique<NeighbourRing>(kNeighbourDepth));
+    neighbours_.push_back(std::make_unique<NeighbourRing>(kDeviceRingDepth));
   return {};
 }
 

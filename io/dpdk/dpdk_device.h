@@ -49,6 +49,7 @@ class DpdkDevice final : public Device {
 
   Restarter& restarter() { return restarter_; }
 
+  // Neighbours on their way to another queue. What finds it full is learnt again when it is needed.
   using NeighbourRing = core::SpscRing<IpHost::Neighbour>;
   NeighbourRing& neighbours(uint32_t from, uint32_t to) { return *neighbours_[from * options_.queues + to]; }
 
@@ -59,9 +60,6 @@ class DpdkDevice final : public Device {
   core::Result<void> configure();
   core::Result<void> make_pools();
   core::Error refusal(const std::string& what, int error) const;
-
-  // Neighbours on their way to another queue. What finds it full is learnt again when it is needed.
-  static constexpr uint32_t kNeighbourDepth = 256;
 
   DeviceOptions options_;
   std::string name_;    // of the device, without arguments

@@ -276,7 +276,7 @@ void DpdkPort::share_neighbours(Nanos now) noexcept {
   if (queues == 1) return;
   while (ip_.take_learnt(neighbour)) {  // bounded by what the IpHost keeps
     for (uint32_t to = 0; to < queues; ++to) {
-      if (to != queue_) (void)device_.neighbours(queue_, to).try_push(neighbour);
+      if (to != queue_ && !device_.neighbours(queue_, to).try_push(neighbour)) news_lost_.add();
     }
   }
   for (uint32_t from = 0; from < queues; ++from) {
@@ -346,6 +346,11 @@ std::vector<NamedCounter> DpdkPort::more_counters() const {
   for (uint32_t i = 0; i < static_cast<uint32_t>(IpHostCounter::kCount); ++i) {
     const auto which = static_cast<IpHostCounter>(i);
     all.push_back({ip_host_counter_name(which), ip_host_counter_text(which), ip_.counters().value(which)});
+  }
+  all.push_back(
+      {"news_lost", "drop: neighbours that another queue had no room to be told of", news_lost_.value()});
+  if (const KernelSide* kernel = device_.kernel(); kernel != nullptr) {
+    for (const NamedCounter& counter : kernel->counters(queue_)) all.push_back(counter);
   }
   if (queue_ == 0) {
     all.push_back({"link_up", "1: the device says that its link is up", link_up_.value()});

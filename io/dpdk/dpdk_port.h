@@ -117,6 +117,7 @@ class DpdkPort final : public Port, private FrameSource {
   Nanos statistics_at_{};
   uint64_t missed_ = 0;  // by the device, as of the last look
   core::Counter link_up_;
+  core::Counter news_lost_;  // neighbours that another queue's ring had no room for
 
   rte_mbuf* spare_ = nullptr;  // for the next frame of the host's own
   uint32_t staged_ = 0;

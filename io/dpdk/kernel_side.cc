@@ -16,6 +16,7 @@ namespace {
 constexpr const char* kProgram = "trunkline_steer.o";
 // The kernel tells of changes by itself: this bounds only how late a stop is noticed.
 constexpr Nanos kLongestSleep = core::from_s(1);
+constexpr Nanos kCountsInterval = core::from_s(1);
 
 Nanos monotonic_now() {
   timespec now{};
@@ -115,7 +116,11 @@ core::Result<core::UdpAddress> KernelSide::add_endpoint(uint32_t queue, const co
 }
 
 void KernelSide::want(uint32_t queue, const core::UdpAddress& destination) noexcept {
-  if (queues_[queue]->wanted.try_push(destination)) wake_.signal();
+  if (!queues_[queue]->wanted.try_push(destination)) {
+    queues_[queue]->questions_lost.add();
+    return;
+  }
+  wake_.signal();
 }
 
 // ---- the thread
@@ -130,6 +135,7 @@ void KernelSide::run() noexcept {
     const Nanos now = monotonic_now();
     take_endpoints();
     take_questions(now);
+    if (now >= counts_at_) read_counts(now);
     for (const NetworkEvent& event : network_->poll(now)) {
       if (event.change == NetworkChange::kDestination) answer(event.destination);
     }
@@ -155,7 +161,7 @@ void KernelSide::take_questions(Nanos now) {
 void KernelSide::answer(const Destination& destination) noexcept {
   if (destination.reach != Reach::kReachable) return;
   for (const auto& queue : queues_) {
-    if (!queue->known.try_push({destination.address, destination.mac, true})) queue->lost.add();
+    if (!queue->known.try_push({destination.address, destination.mac, true})) queue->answers_lost.add();
   }
 }
 
@@ -166,8 +172,36 @@ void KernelSide::take_endpoints() {
     while (queue->endpoints.try_pop(endpoint)) steered_.push_back(endpoint);
   }
   if (steered_.size() == before) return;
-  // What is refused stays with the kernel, whose counters show it; the node's own are those of silence.
-  if (auto set = steering_.set(steered_); !set) steered_.resize(before);
+  if (auto set = steering_.set(steered_); set) return;
+  unsteered_.add(steered_.size() - before);  // they stay reserved, and hear nothing
+  steered_.resize(before);
+}
+
+void KernelSide::read_counts(Nanos now) {
+  counts_at_ = now + kCountsInterval;
+  const auto counts = steering_.counts();
+  if (!counts) return;  // the program is gone: what it counted last stands
+  redirected_.set(counts->redirected_packets);
+  no_socket_.set(counts->no_socket_packets);
+  fragments_.set(counts->fragment_packets);
+}
+
+std::vector<NamedCounter> KernelSide::counters(uint32_t queue) const {
+  const Queue& of = *queues_[queue];
+  std::vector<NamedCounter> all = {
+      {"questions_lost", "neighbours that the kernel's side could not be asked for in time",
+       of.questions_lost.value()},
+      {"answers_lost", "drop: answers of the kernel's side for which the queue had no room",
+       of.answers_lost.value()},
+  };
+  if (queue != 0) return all;
+  all.push_back({"xdp_redirected", "packets that the XDP program gave to the node", redirected_.value()});
+  all.push_back(
+      {"xdp_no_socket", "packets for us on a queue that is not: the kernel got them", no_socket_.value()});
+  all.push_back({"xdp_fragments", "fragments, which the kernel got", fragments_.value()});
+  all.push_back({"xdp_unsteered", "endpoints that the XDP program did not take; they hear nothing",
+                 unsteered_.value()});
+  return all;
 }
 
 std::string KernelSide::describe() const {

@@ -21,7 +21,9 @@
 #include <vector>
 
 #include "core/atomic.h"
+#include "core/counters.h"
 #include "core/spsc_ring.h"
+#include "io/device.h"
 #include "io/dpdk/steering/kernel_network.h"
 #include "io/dpdk/steering/reserved_ports.h"
 #include "io/dpdk/steering/xdp_steering.h"
@@ -59,15 +61,17 @@ class KernelSide {
   }
 
   std::string describe() const;
+  // What `queue` lost to a full ring; with queue 0 also the interface's own. Any thread.
+  std::vector<NamedCounter> counters(uint32_t queue) const;
 
  private:
-  static constexpr uint32_t kDepth = 256;
   struct Queue {
-    core::SpscRing<core::UdpAddress> wanted{kDepth};     // core -> us: whose MAC?
-    core::SpscRing<core::UdpAddress> endpoints{kDepth};  // core -> us: to be steered
-    core::SpscRing<IpHost::Neighbour> known{kDepth};     // us -> core
-    ReservedPorts reserved;                              // whoever opens endpoints
-    core::Counter lost;                                  // answers that found their ring full
+    core::SpscRing<core::UdpAddress> wanted{kDeviceRingDepth};     // core -> us: whose MAC?
+    core::SpscRing<core::UdpAddress> endpoints{kDeviceRingDepth};  // core -> us: to be steered
+    core::SpscRing<IpHost::Neighbour> known{kDeviceRingDepth};     // us -> core
+    ReservedPorts reserved;                                        // whoever opens endpoints
+    core::Counter questions_lost;                                  // wanted was full
+    core::Counter answers_lost;                                    // known was full
   };
 
   KernelSide(std::string interface, uint32_t queues);
@@ -76,12 +80,16 @@ class KernelSide {
   void answer(const Destination& destination) noexcept;
   void take_questions(Nanos now);
   void take_endpoints();
+  void read_counts(Nanos now);
 
   std::string interface_;
   std::unique_ptr<KernelNetwork> network_;
   XdpSteering steering_;
   std::vector<std::unique_ptr<Queue>> queues_;
   std::vector<core::UdpAddress> steered_;
+  Nanos counts_at_{};  // when to read the program's again
+  core::Counter redirected_, no_socket_, fragments_;
+  core::Counter unsteered_;
   WakeEvent wake_;
   core::Atomic<bool> stop_{false};
   pthread_t thread_{};

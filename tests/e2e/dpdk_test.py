@@ -100,6 +100,17 @@ def up(*nodes):
                    lambda node=node: node.stats()["usage"]["subscriptions_down"] == 1)
 
 
+def back(bench, config, end, other):
+    """A killed node starts again: link and track are up within a second after it serves its admin socket."""
+    node = bench.node(config, end.namespace)
+    began = time.monotonic()
+    up(*sorted((node, other), key=lambda one: one.config_path.stem))
+    took = time.monotonic() - began
+    say(f"  node {config['node']['id']} is back after {1e3 * took:.0f} ms")
+    check(took < BACK_WITHIN_S, "the killed node is not back within a second")
+    return node
+
+
 def no_drops(*nodes):
     for node in nodes:
         for core in node.stats()["cores"]:
@@ -191,6 +202,13 @@ def beside_the_kernel():
         up(node_a, node_b)
         exchange(a, b)
         no_drops(node_a, node_b)
+        received = node_a.stats()["cores"][0]["port"]["ip"]["rx_datagrams"]
+        wait_until("every datagram is counted as redirected", 3,
+                   lambda: node_a.stats()["cores"][0]["port"]["ip"]["xdp_redirected"] >= received)
+        ours = node_a.stats()["cores"][0]["port"]["ip"]
+        say(f"  {received} datagrams received, then {ours['xdp_redirected']} redirected by the XDP program")
+        for counter in ("questions_lost", "answers_lost", "news_lost", "xdp_no_socket", "xdp_unsteered"):
+            check(ours[counter] == 0, f"{counter} is {ours[counter]}")
         say(f"  echo by the kernel: {1e3 * ping(b.namespace, A):.1f} ms, IPv6 {1e3 * ping(b.namespace, A6):.1f} ms")
         with a.namespace:
             other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -212,11 +230,7 @@ def beside_the_kernel():
         ping(b.namespace, A)
         wait_until("node 2 sees the link down", 2, lambda: node_b.admin.link(1)["state"] != "UP")
         time.sleep(1)  # the kernel lets go of a queue that AF_XDP had within a second
-        node_a = bench.node(config, a.namespace)
-        began = time.monotonic()
-        up(node_a, node_b)
-        say(f"  back {1e3 * (time.monotonic() - began):.0f} ms after it serves its admin socket")
-        check(time.monotonic() - began < BACK_WITHIN_S, "the killed node is not back within a second")
+        node_a = back(bench, config, a, node_b)
         exchange(a, b, first=10_000)
         stop(node_a)
         ping(b.namespace, A)
@@ -237,22 +251,14 @@ def in_shared_memory():
         node_b.send(signal.SIGKILL)
         node_b.wait(2)
         wait_until("node 1 sees the link down", 2, lambda: node_a.admin.link(2)["state"] != "UP")
-        node_b = bench.node(configs[1], b.namespace)
-        began = time.monotonic()
-        up(node_a, node_b)
-        say(f"  back {1e3 * (time.monotonic() - began):.0f} ms after it serves its admin socket")
-        check(time.monotonic() - began < BACK_WITHIN_S, "the killed node is not back within a second")
+        node_b = back(bench, configs[1], b, node_a)
         exchange(a, b, first=10_000)
 
         time.sleep(1.2)  # media that ended less than a second ago is still said to flow
         node_a.send(signal.SIGKILL)  # the server: its client connects again by itself
         node_a.wait(2)
         wait_until("node 2 sees the link down", 2, lambda: node_b.admin.link(1)["state"] != "UP")
-        node_a = bench.node(configs[0], a.namespace)
-        began = time.monotonic()
-        up(node_a, node_b)
-        say(f"  the server: {1e3 * (time.monotonic() - began):.0f} ms")
-        check(time.monotonic() - began < BACK_WITHIN_S, "the killed server is not back within a second")
+        node_a = back(bench, configs[0], a, node_b)
         exchange(a, b, first=20_000)
         stop(node_b)
         stop(node_a)

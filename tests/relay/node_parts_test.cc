@@ -2,6 +2,7 @@
 // topology tables, the tracks of the configuration, the mesh driver and its rings.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -133,6 +134,23 @@ TEST(Topology, ListsEveryRingAndAddsUpItsMemory) {
   EXPECT_EQ(rings.cores.size(), 1u);
   EXPECT_EQ(rings.channels.size(), 2u);
   EXPECT_EQ(rings.cores[0]->commands.capacity(), ring_table(config)[0].depth);
+}
+
+TEST(Topology, ADeviceHasRingsOfItsOwn) {
+  NodeConfig config = small_config();
+  const auto has = [&](const char* ring) {
+    const std::vector<RingRow> rows = ring_table(config);
+    return std::any_of(rows.begin(), rows.end(),
+                       [&](const RingRow& row) { return row.name == std::string(ring); });
+  };
+  config.data_cores = 2;
+  EXPECT_FALSE(has("neighbours")) << "sockets need none";
+  config.port = PortChoice::kDpdk;
+  EXPECT_TRUE(has("neighbours"));
+  EXPECT_FALSE(has("wanted"));
+  config.device.interface = "eth0";
+  EXPECT_FALSE(has("neighbours")) << "the kernel knows them";
+  for (const char* ring : {"wanted", "known", "endpoints"}) EXPECT_TRUE(has(ring)) << ring;
 }
 
 TEST(Topology, DataCoresHaveRingsBetweenThemWhereThereAreSeveral) {
