@@ -14,6 +14,9 @@ class WakeEvent {
   WakeEvent();
   int fd() const noexcept { return fd_.get(); }
   void signal() noexcept;
+  // Sleeps until a signal, `bound` (or an hour) at most; then forgets the signals so far. True: there was
+  // one.
+  bool sleep(core::Nanos bound) noexcept;
   // Forgets the signals so far; true if there was one.
   bool drain() noexcept;
 

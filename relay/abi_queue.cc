@@ -50,7 +50,7 @@ HostCommand* claim_command(tl_queue* queue, HostCommandKind kind) {
   slot[0] = HostCommand{};
   slot[0].kind = kind;
   slot[0].queue = static_cast<uint16_t>(queue->channel->index());
-  slot[0].submitted = relay::monotonic_now();
+  slot[0].submitted = io::monotonic_now();
   return &slot[0];
 }
 

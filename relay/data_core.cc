@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "relay/thread.h"
+#include "io/thread.h"
 
 namespace trunkline::relay {
 
@@ -24,7 +24,7 @@ DataCore::DataCore(const NodeConfig& config, CoreId id, std::unique_ptr<io::Port
 DataCore::~DataCore() {
   // What the port still transmits lies in the path's buffers: wait for it, within reason.
   for (uint32_t i = 0; i < 100 && path_->transmit_buffers_in_use() != 0; ++i) {
-    port_->poll(monotonic_now());
+    port_->poll(io::monotonic_now());
     port_->wait(io::SleepUntil::kAnyPacket, core::from_ms(1));
   }
   path_.reset();
@@ -33,10 +33,10 @@ DataCore::~DataCore() {
 void DataCore::run() noexcept {
   io::sharpen_thread_timers();
   port_->enter_thread();
-  Nanos last_work = monotonic_now();
+  Nanos last_work = io::monotonic_now();
   uint32_t idle = 0;
   while (!stop_.load_relaxed()) {  // a flag: the rings carry whatever must be seen with it
-    const Nanos now = monotonic_now();
+    const Nanos now = io::monotonic_now();
     const uint32_t work = path_->run_once(now);
     turns_.add();
     wake_others();
@@ -48,7 +48,7 @@ void DataCore::run() noexcept {
     }
   }
   // What the mesh thread wrote last goes out. Bounded: a full ring takes some 20 turns.
-  for (uint32_t i = 0; i < 100 && (i == 0 || has_input()); ++i) path_->run_once(monotonic_now());
+  for (uint32_t i = 0; i < 100 && (i == 0 || has_input()); ++i) path_->run_once(io::monotonic_now());
   port_->leave_thread();
 }
 

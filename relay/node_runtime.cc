@@ -75,7 +75,7 @@ NodeRuntime::NodeRuntime(NodeConfig config, LogTarget log)
     : config_(std::move(config)),
       log_(log),
       incarnation_(unix_ms()),
-      started_(monotonic_now()),
+      started_(io::monotonic_now()),
       rng_(random_seed()),
       crypto_(rng_) {}
 
@@ -92,7 +92,7 @@ core::Result<std::unique_ptr<NodeRuntime>> NodeRuntime::start(NodeConfig config,
     node->links_.push_back(std::make_unique<Snapshot<LinkStatus>>());
   node->publish_state(node->started_);
   node->announce();
-  if (auto started = node->start_threads(); !started) return started.error();
+  if (auto started = node->start_threads(); !started) return core::Error{TL_ESYSTEM, started.error().text};
   return node;
 }
 
@@ -183,7 +183,7 @@ core::Result<void> NodeRuntime::start_threads() {
   const auto core = [](void* self) { static_cast<DataCore*>(self)->run(); };
   if (auto started = service_thread_.start("tl-service", -1, service, this); !started) return started;
   for (uint32_t i = 0; i < cores_.size(); ++i) {
-    core_threads_.push_back(std::make_unique<Thread>());
+    core_threads_.push_back(std::make_unique<io::Thread>());
     const std::string name = "tl-core-" + std::to_string(i);
     const int cpu = config_.pin.empty() ? -1 : config_.pin[i];
     if (auto started = core_threads_[i]->start(name.c_str(), cpu, core, cores_[i].get()); !started)
@@ -209,14 +209,14 @@ NodeRuntime::StopReport NodeRuntime::stop(Nanos drain) {
   stopped_ = true;
   StopReport report;
   // Take back: ends when the mesh thread says so, or at the deadline.
-  const Nanos deadline = monotonic_now() + drain;
+  const Nanos deadline = io::monotonic_now() + drain;
   uint32_t expected = kRunning;
   mesh_phase_.compare_exchange_acq_rel(expected, kDrain);  // R1: nothing but the wish
   mesh_wake_.wake();
   for (;;) {
     stopper_.word.announce_sleep();                           // A1
     report.drained = mesh_phase_.load_acquire() == kDrained;  // A2
-    const Nanos left = deadline - monotonic_now();
+    const Nanos left = deadline - io::monotonic_now();
     if (report.drained || left.ns <= 0) break;
     stopper_.sleep(left);
   }
@@ -263,7 +263,7 @@ core::Result<void> NodeRuntime::ask(Question question, Reply& reply) {
     return core::Error{TL_EINUSE, "another thread is asking this node: try again in a moment"};
   QuestionRings& rings = rings_->ask;
   question.serial = ++questions_;
-  const Nanos deadline = monotonic_now() + QuestionRings::kPatience;
+  const Nanos deadline = io::monotonic_now() + QuestionRings::kPatience;
   bool answered = false;
   bool pushed = false;
   for (;;) {
@@ -272,7 +272,7 @@ core::Result<void> NodeRuntime::ask(Question question, Reply& reply) {
     while (!answered && rings.replies.try_pop(reply)) answered = reply.serial == question.serial;
     pushed = pushed || rings.questions.try_push(question);
     wake_mesh();
-    const Nanos left = deadline - monotonic_now();
+    const Nanos left = deadline - io::monotonic_now();
     if (answered || left.ns <= 0) break;
     asker_.sleep(left);
   }
@@ -292,7 +292,7 @@ void NodeRuntime::run_mesh() noexcept {
     const uint32_t phase = mesh_phase_.load_acquire();  // A1
     if (phase == kStop) return;
     if (phase == kDrain) driver_->begin_shutdown();
-    const Nanos now = monotonic_now();
+    const Nanos now = io::monotonic_now();
     if (const Nanos due = mesh_->next_deadline(); due.ns > 0 && due <= now)
       timer_lateness_.record((now - due).ns);
     const uint32_t done = driver_->run_once(now);
@@ -310,7 +310,7 @@ void NodeRuntime::run_mesh() noexcept {
       // An idle node sleeps for as long as its timers allow; one that did something says so first.
       const Nanos due =
           state_stale_ ? std::min(driver_->next_deadline(), state_due_) : driver_->next_deadline();
-      mesh_wake_.sleep(due - monotonic_now());
+      mesh_wake_.sleep(due - io::monotonic_now());
     }
     mesh_wake_.word.awake();  // A1
   }

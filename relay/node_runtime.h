@@ -22,12 +22,12 @@
 #include "core/rng.h"
 #include "io/impaired_port.h"
 #include "io/page_source.h"
+#include "io/thread.h"
 #include "relay/data_core.h"
 #include "relay/mesh/mesh_node.h"
 #include "relay/node_driver.h"
 #include "relay/null_suite.h"
 #include "relay/snapshot.h"
-#include "relay/thread.h"
 #include "relay/topology.h"
 
 namespace trunkline::relay {
@@ -140,9 +140,9 @@ class NodeRuntime {
   Sleeper stopper_;  // stop() waits for kDrained here
   bool stopped_ = false;
 
-  std::vector<std::unique_ptr<Thread>> core_threads_;
-  Thread mesh_thread_;
-  Thread service_thread_;
+  std::vector<std::unique_ptr<io::Thread>> core_threads_;
+  io::Thread mesh_thread_;
+  io::Thread service_thread_;
 };
 
 }  // namespace trunkline::relay

@@ -45,9 +45,9 @@ Moment moment() noexcept {
   Moment best;
   int64_t best_width = INT64_MAX;
   for (int i = 0; i < 16; ++i) {
-    const core::Nanos before = monotonic_now();
+    const core::Nanos before = io::monotonic_now();
     const uint64_t ticks = __rdtsc();
-    const int64_t width = (monotonic_now() - before).ns;
+    const int64_t width = (io::monotonic_now() - before).ns;
     if (width >= best_width) continue;
     best_width = width;
     best = {before + core::Nanos{width / 2}, ticks};
@@ -57,7 +57,7 @@ Moment moment() noexcept {
 
 double measured_hz() noexcept {
   const Moment begin = moment();
-  while (monotonic_now() - begin.time < core::from_ms(2)) {
+  while (io::monotonic_now() - begin.time < core::from_ms(2)) {
   }
   const Moment end = moment();
   return static_cast<double>(end.ticks - begin.ticks) * 1e9 / static_cast<double>((end.time - begin.time).ns);

@@ -25,7 +25,7 @@
 #endif
 
 #include "core/histogram.h"
-#include "relay/thread.h"
+#include "io/thread.h"
 
 namespace trunkline::relay {
 
@@ -97,7 +97,7 @@ class StageClock {
 #if defined(__x86_64__)
     if (tsc_) return __rdtsc();
 #endif
-    return static_cast<uint64_t>(monotonic_now().ns);
+    return static_cast<uint64_t>(io::monotonic_now().ns);
   }
   void start() noexcept;
   Stage change(Stage stage) noexcept;

@@ -57,7 +57,7 @@ void write_node(JsonWriter& json, const NodeRuntime& node) {
       .text("region", config.region)
       .text("colour", config.colour)
       .number("incarnation", node.incarnation())
-      .signed_number("uptime_ms", (monotonic_now() - node.started()).ms())
+      .signed_number("uptime_ms", (io::monotonic_now() - node.started()).ms())
       .text("version", tl_version())
       .text("listen", node.listen_address().to_string());
   MeshDriver::Gauges gauges;
@@ -119,7 +119,7 @@ void write_links(JsonWriter& json, const NodeRuntime& node) {
         .number("incarnation", status.incarnation)
         .number("rtt_us", status.rtt_us)
         .number("rtt_p99_us", status.rtt_p99_us)
-        .signed_number("for_ms", (monotonic_now() - std::max(status.since, node.started())).ms())
+        .signed_number("for_ms", (io::monotonic_now() - std::max(status.since, node.started())).ms())
         .text("text", status.text.data())
         .end_object();
   }

@@ -18,7 +18,7 @@
 #include "bench/path/contestants.h"
 #include "bench/path/relay_core.h"
 #include "core/atomic.h"
-#include "relay/thread.h"
+#include "io/thread.h"
 #include "relay/topology.h"
 
 namespace trunkline::bench {
@@ -43,7 +43,7 @@ class RelayNode {
   double rate(double seconds) {
     for (uint32_t k = 0; k < cores_.size(); ++k) {
       cores_[k]->enter();
-      cores_[k]->introduce(relay::monotonic_now());
+      cores_[k]->introduce(io::monotonic_now());
       cores_[k]->load().arrive(arrivals_[k]);
       cores_[k]->leave();
     }
@@ -52,13 +52,13 @@ class RelayNode {
     for (uint32_t k = 0; k < cores_.size(); ++k) threads.emplace_back([this, k] { run(k); });
     sleep_for(kWarmUp);
     const uint64_t dropped = sum(&RelayCore::dropped), before = sum(&RelayCore::relayed);
-    const core::Nanos begin = relay::monotonic_now();
+    const core::Nanos begin = io::monotonic_now();
     sleep_for(seconds);
     // Longer where something else has the CPUs.
     for (double more = 0; sum(&RelayCore::relayed) == before && more < kPatience; more += seconds)
       sleep_for(seconds);
     const uint64_t relayed = sum(&RelayCore::relayed) - before;
-    const auto took = static_cast<double>((relay::monotonic_now() - begin).ns) * 1e-9;
+    const auto took = static_cast<double>((io::monotonic_now() - begin).ns) * 1e-9;
     const uint64_t lost = sum(&RelayCore::dropped) - dropped;
     stop_.store_relaxed(true);
     for (std::thread& thread : threads) thread.join();
@@ -83,7 +83,7 @@ class RelayNode {
   void run(uint32_t k) {
     pin(static_cast<int>(k));
     cores_[k]->enter();
-    while (!stop_.load_relaxed()) cores_[k]->run(relay::monotonic_now());
+    while (!stop_.load_relaxed()) cores_[k]->run(io::monotonic_now());
     cores_[k]->leave();
   }
 
@@ -106,9 +106,9 @@ double swap_rate(std::span<const std::unique_ptr<Contestant>> all, double second
       pin(static_cast<int>(k));
       if (rte_thread_register() != 0) give_up("DPDK has no room for a thread");
       uint64_t moved = 0;
-      const core::Nanos begin = relay::monotonic_now();
+      const core::Nanos begin = io::monotonic_now();
       while (!stop.load_relaxed()) moved += all[k]->turn();
-      rates[k] = static_cast<double>(moved) * 1e9 / static_cast<double>((relay::monotonic_now() - begin).ns);
+      rates[k] = static_cast<double>(moved) * 1e9 / static_cast<double>((io::monotonic_now() - begin).ns);
       rte_thread_unregister();
     });
   }

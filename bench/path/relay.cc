@@ -5,7 +5,7 @@
 
 #include "bench/path/contestants.h"
 #include "bench/path/relay_core.h"
-#include "relay/thread.h"
+#include "io/thread.h"
 
 namespace trunkline::bench {
 namespace {
@@ -36,7 +36,7 @@ class Relay final : public Contestant {
   relay::CoreRings rings_;
   std::unique_ptr<relay::StageTimes> times_ = std::make_unique<relay::StageTimes>();
   RelayCore core_;
-  core::Nanos now_ = relay::monotonic_now();
+  core::Nanos now_ = io::monotonic_now();
   uint64_t moved_ = 0;
 };
 

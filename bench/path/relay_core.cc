@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "io/dpdk_plugin.h"
-#include "relay/thread.h"
+#include "io/thread.h"
 
 namespace trunkline::bench {
 namespace {
@@ -50,7 +50,7 @@ RelayCore::RelayCore(const relay::NodeConfig& config, core::CoreId id, relay::Co
       device_(open(shape, name_)),
       port_(make_port(id)),
       path_(config, id, *port_, crypto_, pages_, rings),
-      now_(relay::monotonic_now()) {
+      now_(io::monotonic_now()) {
   if (auto bound = path_.open_mesh(kRelayAddress); !bound) give_up(bound.error().text);
   if (auto started = device_->start(); !started) give_up(started.error().text);
   load_.attach(name_.c_str());

@@ -1,9 +1,6 @@
 // See dpdk_port.h.
 #include "io/dpdk/dpdk_port.h"
 
-#include <poll.h>
-#include <time.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -317,10 +314,8 @@ void DpdkPort::read_statistics(Nanos now) noexcept {
 void DpdkPort::wait(SleepUntil, Nanos bound) noexcept {
   const Nanos nap = std::min(bound, kNap);
   if (nap.ns <= 0) return;
-  pollfd woken{wake_.fd(), POLLIN, 0};
-  const timespec limit{0, nap.ns};
   counters_.add(PortCounter::syscalls);
-  if (ppoll(&woken, 1, &limit, nullptr) > 0) wake_.drain();
+  wake_.sleep(nap);
   counters_.add(PortCounter::wakeups);
 }
 

@@ -2,9 +2,7 @@
 #include "io/dpdk/eal.h"
 
 #include <dirent.h>
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "io/dpdk/rte.h"
+#include "io/thread.h"
 
 namespace trunkline::io {
 namespace {
@@ -141,26 +140,13 @@ struct Start {
   int error = 0;
 };
 
-void* run_start(void* argument) {
+void run_start(void* argument) {
   auto& start = *static_cast<Start*>(argument);
   std::vector<char*> words;
   for (std::string& word : start.arguments) words.push_back(word.data());
   words.push_back(nullptr);
   start.result = rte_eal_init(static_cast<int>(start.arguments.size()), words.data());
   start.error = rte_errno;
-  return nullptr;
-}
-
-core::Result<void> run_on_private_thread(Start& start) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_t thread;
-  const int made = pthread_create(&thread, nullptr, run_start, &start);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (made != 0) return core::Error{0, std::string("no thread to start DPDK on: ") + std::strerror(made)};
-  pthread_join(thread, nullptr);
-  return {};
 }
 
 std::vector<std::string> eal_arguments(const DeviceOptions& options, bool huge) {
@@ -215,7 +201,9 @@ core::Result<void> start_eal(const DeviceOptions& options) {
   }
   Start start;
   start.arguments = eal_arguments(options, *huge);
-  if (const auto ran = run_on_private_thread(start); !ran) return ran.error();
+  Thread thread;
+  if (auto made = thread.start("tl-eal", -1, run_start, &start); !made) return made.error();
+  thread.join();
   const std::string said = take_eal_words();
   if (start.result < 0) {
     the.state = State::kFailed;

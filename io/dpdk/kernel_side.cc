@@ -3,8 +3,6 @@
 
 #include <dlfcn.h>
 #include <poll.h>
-#include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,12 +15,6 @@ constexpr const char* kProgram = "trunkline_steer.o";
 // The kernel tells of changes by itself: this bounds only how late a stop is noticed.
 constexpr Nanos kLongestSleep = core::from_s(1);
 constexpr Nanos kCountsInterval = core::from_s(1);
-
-Nanos monotonic_now() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return core::Nanos{now.tv_sec * 1'000'000'000 + now.tv_nsec};
-}
 
 // Beside this plug-in when it is installed, below it in a build tree.
 std::string program_path() {
@@ -83,15 +75,9 @@ core::Result<void> KernelSide::start() {
     while (queue->endpoints.try_pop(endpoint)) steered_.push_back(endpoint);
   }
   if (auto set = steering_.set(steered_); !set) return set.error();
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int made = pthread_create(&thread_, nullptr, enter, this);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (made != 0)
-    return core::Error{0, std::string("no thread for the kernel's side: ") + std::strerror(made)};
+  const auto body = [](void* self) { static_cast<KernelSide*>(self)->run(); };
+  if (auto made = thread_.start("tl-kernel-side", -1, body, this); !made) return made;
   running_ = true;
-  pthread_setname_np(thread_, "tl-kernel-side");
   return {};
 }
 
@@ -99,7 +85,7 @@ void KernelSide::stop() {
   if (!running_) return;
   stop_.store_relaxed(true);  // a flag: the join orders the rest
   wake_.signal();
-  pthread_join(thread_, nullptr);
+  thread_.join();
   running_ = false;
   // Nothing is ours any more; the program goes with the device.
   if (auto cleared = steering_.clear(); !cleared) return;
@@ -124,11 +110,6 @@ void KernelSide::want(uint32_t queue, const core::UdpAddress& destination) noexc
 }
 
 // ---- the thread
-
-void* KernelSide::enter(void* self) {
-  static_cast<KernelSide*>(self)->run();
-  return nullptr;
-}
 
 void KernelSide::run() noexcept {
   while (!stop_.load_relaxed()) {

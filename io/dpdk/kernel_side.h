@@ -14,8 +14,6 @@
 // queue's core; add_endpoint() by either, one at a time for each queue. Its own thread does the rest.
 #pragma once
 
-#include <pthread.h>
-
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,6 +27,7 @@
 #include "io/dpdk/steering/xdp_steering.h"
 #include "io/interface_address.h"
 #include "io/ip_host.h"
+#include "io/thread.h"
 #include "io/wake_event.h"
 
 namespace trunkline::io {
@@ -75,7 +74,6 @@ class KernelSide {
   };
 
   KernelSide(std::string interface, uint32_t queues);
-  static void* enter(void* self);
   void run() noexcept;
   void answer(const Destination& destination) noexcept;
   void take_questions(Nanos now);
@@ -92,7 +90,7 @@ class KernelSide {
   core::Counter unsteered_;
   WakeEvent wake_;
   core::Atomic<bool> stop_{false};
-  pthread_t thread_{};
+  Thread thread_;
   bool running_ = false;
 };
 

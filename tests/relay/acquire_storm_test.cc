@@ -28,11 +28,11 @@ TEST(AcquireStorm, TenThousandWaitersCostAThousandRequests) {
   ASSERT_TRUE(eventually([&] { return stat(nodes.b(), "queues", "commands_waiting") == 0; }));
   const int64_t asked_before = stat(nodes.a(), "mesh", "requests_received");
 
-  const core::Nanos start = relay::monotonic_now();
+  const core::Nanos start = io::monotonic_now();
   std::map<Handle, int> ends;
   uint32_t full = 0;
   for (uint32_t i = 0; i < kAcquires; ++i) {
-    while (relay::monotonic_now() - start < core::from_us(9 * int64_t{i})) {
+    while (io::monotonic_now() - start < core::from_us(9 * int64_t{i})) {
     }
     Expected<Handle> handle = Failure{};
     while (
@@ -43,7 +43,7 @@ TEST(AcquireStorm, TenThousandWaitersCostAThousandRequests) {
     }
     ends[*handle] = 0;
   }
-  const core::Nanos asked = relay::monotonic_now() - start;
+  const core::Nanos asked = io::monotonic_now() - start;
 
   std::map<std::string, uint32_t> outcomes;
   uint64_t slowest_us = 0;

@@ -35,10 +35,10 @@ TEST(ServiceThread, MayBlockForFiveSecondsWithoutHarm) {
   blocking = true;
 
   // A link event would log; publishing twice does for certain.
-  const core::Nanos start = relay::monotonic_now();
+  const core::Nanos start = io::monotonic_now();
   uint64_t slowest_us = 0;
   int acquires = 0;
-  while (relay::monotonic_now() - start < core::from_ms(5'500)) {
+  while (io::monotonic_now() - start < core::from_ms(5'500)) {
     const auto track = *track_id("test", "absent-" + std::to_string(acquires));
     ASSERT_TRUE(queue.acquire({.track = track, .deadline_ms = 200}));
     const Event event = next_event(queue, 1'000);

@@ -13,8 +13,8 @@ namespace {
 constexpr auto kTick = core::from_us(200);
 
 void spin(core::Nanos time) {
-  const core::Nanos end = monotonic_now() + time;
-  while (monotonic_now() < end) {
+  const core::Nanos end = io::monotonic_now() + time;
+  while (io::monotonic_now() < end) {
   }
 }
 
@@ -29,7 +29,7 @@ TEST(StageClock, NestedTimeIsTheInnerStages) {
   const auto times = std::make_unique<StageTimes>();
   StageClock clock;
   clock.record_into(times.get());
-  const core::Nanos begin = monotonic_now();
+  const core::Nanos begin = io::monotonic_now();
   clock.begin_run();
   {
     const StageScope open(clock, Stage::open);
@@ -41,7 +41,7 @@ TEST(StageClock, NestedTimeIsTheInnerStages) {
     spin(kTick);
   }
   clock.end_run(1);
-  const int64_t all = (monotonic_now() - begin).ns;
+  const int64_t all = (io::monotonic_now() - begin).ns;
   const int64_t open = times->of(Stage::open).max() / 1'000, locate = times->of(Stage::locate).max() / 1'000;
   // A little below for the scale: a measured frequency is within a permille.
   EXPECT_GE(open, 2 * kTick.ns * 99 / 100);

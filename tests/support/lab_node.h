@@ -11,7 +11,7 @@
 #include <trunkline/trunkline.hpp>
 #include <vector>
 
-#include "relay/thread.h"
+#include "io/thread.h"
 
 namespace trunkline::tests {
 
@@ -50,11 +50,11 @@ inline Expected<Node> open_lab(const LabOptions& options, void (*log)(void*, int
 
 // Looks every 200 us, at most `limit_ms` (stretched).
 inline bool eventually(const std::function<bool()>& condition, int64_t limit_ms = 3'000) {
-  const core::Nanos end = relay::monotonic_now() + core::from_ms(limit_ms * kPatience);
+  const core::Nanos end = io::monotonic_now() + core::from_ms(limit_ms * kPatience);
   do {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::microseconds(200));
-  } while (relay::monotonic_now() < end);
+  } while (io::monotonic_now() < end);
   return false;
 }
 

@@ -1,14 +1,12 @@
 // See thread.h.
-#include "relay/thread.h"
+#include "io/thread.h"
 
 #include <csignal>
 #include <cstring>
 #include <ctime>
 #include <string>
 
-#include "relay/include/trunkline/trunkline.h"
-
-namespace trunkline::relay {
+namespace trunkline::io {
 
 core::Nanos monotonic_now() noexcept {
   timespec now{};
@@ -26,8 +24,8 @@ core::Result<void> Thread::start(const char* name, int cpu, void (*body)(void*),
   const int error = pthread_create(&thread_, nullptr, &Thread::enter, this);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (error != 0) {
-    return core::Error{TL_ESYSTEM, std::string("cannot start thread ") + name + ": " + std::strerror(error) +
-                                       "; raise the limit of processes (ulimit -u)"};
+    return core::Error{0, std::string("cannot start thread ") + name + ": " + std::strerror(error) +
+                              "; raise the limit of processes (ulimit -u)"};
   }
   started_ = true;
   pthread_setname_np(thread_, name);
@@ -36,10 +34,9 @@ core::Result<void> Thread::start(const char* name, int cpu, void (*body)(void*),
   CPU_ZERO(&cpus);
   CPU_SET(static_cast<size_t>(cpu), &cpus);
   if (const int refused = pthread_setaffinity_np(thread_, sizeof cpus, &cpus); refused != 0) {
-    return core::Error{TL_ESYSTEM, std::string("cannot pin thread ") + name + " to CPU " +
-                                       std::to_string(cpu) + ": " + std::strerror(refused) +
-                                       "; node.pin may name only CPUs that " +
-                                       "this process may use (taskset -p shows them)"};
+    return core::Error{0, std::string("cannot pin thread ") + name + " to CPU " + std::to_string(cpu) + ": " +
+                              std::strerror(refused) + "; node.pin may name only CPUs that " +
+                              "this process may use (taskset -p shows them)"};
   }
   return {};
 }
@@ -56,4 +53,4 @@ void* Thread::enter(void* self) {
   return nullptr;
 }
 
-}  // namespace trunkline::relay
+}  // namespace trunkline::io

@@ -1,4 +1,4 @@
-// Thread: one of the node's own threads. Named, deaf to signals (those are the host's), joined by its owner.
+// Thread: one of our own threads. Named, deaf to signals (those are the host's), joined by its owner.
 //
 // A thin wrapper over pthreads, because std::thread reports a failure by an exception and the library has
 // none.
@@ -9,7 +9,7 @@
 #include "core/result.h"
 #include "core/time.h"
 
-namespace trunkline::relay {
+namespace trunkline::io {
 
 // CLOCK_MONOTONIC. For the loops that drive everything else; whatever they drive is told the time.
 core::Nanos monotonic_now() noexcept;
@@ -36,4 +36,4 @@ class Thread {
   void* argument_ = nullptr;
 };
 
-}  // namespace trunkline::relay
+}  // namespace trunkline::io
