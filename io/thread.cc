@@ -47,6 +47,17 @@ void Thread::join() noexcept {
   started_ = false;
 }
 
+void Thread::join_or_cancel(core::Nanos patience) noexcept {
+  if (!started_) return;
+  const core::Nanos end = monotonic_now() + patience;
+  const timespec limit{end.ns / 1'000'000'000, end.ns % 1'000'000'000};
+  if (pthread_clockjoin_np(thread_, nullptr, CLOCK_MONOTONIC, &limit) != 0) {
+    pthread_cancel(thread_);
+    pthread_join(thread_, nullptr);
+  }
+  started_ = false;
+}
+
 void* Thread::enter(void* self) {
   auto* thread = static_cast<Thread*>(self);
   thread->body_(thread->argument_);

@@ -26,6 +26,9 @@ class Thread {
   core::Result<void> start(const char* name, int cpu, void (*body)(void*), void* argument);
   // Waits for its end. Does nothing when it never started.
   void join() noexcept;
+  // The same for a body that calls what may wait for good: after `patience` it is cancelled (pthread_cancel),
+  // at the next call that may wait and where it has not disabled that.
+  void join_or_cancel(core::Nanos patience) noexcept;
 
  private:
   static void* enter(void* self);

@@ -247,11 +247,9 @@ core::Result<std::unique_ptr<Port>> DpdkDevice::make_port(uint32_t queue, const 
 core::Result<void> DpdkDevice::start() {
   if (started_) return {};
   const bool connects = driver_ == "net_memif" && argument(options_.device, "role") != "server";
-  const int error = rte_eth_dev_start(id_);
   if (connects) {
-    (void)take_eal_words();  // of a server that is not there yet
-    restarter_.begin(id_, options_.queues, error == 0);
-  } else if (error != 0) {
+    if (auto begun = restarter_.begin(id_, options_.queues); !begun) return begun;
+  } else if (const int error = rte_eth_dev_start(id_); error != 0) {
     return refusal("does not start", -error);
   }
   started_ = true;
@@ -260,6 +258,7 @@ core::Result<void> DpdkDevice::start() {
 
 uint32_t DpdkDevice::close() {
   if (kernel_ != nullptr) kernel_->stop();
+  restarter_.end();
   if (id_ != RTE_MAX_ETHPORTS) {
     rte_eth_dev_info info{};
     const bool known = rte_eth_dev_info_get(id_, &info) == 0;

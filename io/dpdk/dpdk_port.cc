@@ -253,7 +253,7 @@ uint32_t DpdkPort::flush() noexcept {
 // ---- once per run of the loop
 
 void DpdkPort::poll(Nanos now) noexcept {
-  running_ = device_.restarter().step(queue_, now);
+  running_ = device_.restarter().step(queue_);
   flush();
   if (ip_.next_due() <= now) ip_.poll(now);
   share_neighbours(now);

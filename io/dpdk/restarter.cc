@@ -1,52 +1,68 @@
 // See restarter.h.
 #include "io/dpdk/restarter.h"
 
+#include <pthread.h>
+
+#include <utility>
+
 #include "io/dpdk/rte.h"
 
 namespace trunkline::io {
 
-void Restarter::begin(uint16_t device, uint32_t queues, bool running) noexcept {
+core::Result<void> Restarter::begin(uint16_t device, uint32_t queues) {
   device_ = device;
   queues_ = queues;
-  phase_.store_relaxed(running ? kRunning : kStopped);  // before there are threads
+  for (uint32_t queue = 0; queue < queues; ++queue)
+    paused_[queue].store_relaxed(1);  // before there are threads
+  return thread_.start(
+      "tl-restarter", -1, [](void* self) { static_cast<Restarter*>(self)->run(); }, this);
 }
 
-bool Restarter::step_first(Nanos now) noexcept {
+void Restarter::end() noexcept {
+  ending_.store_relaxed(true);  // a flag: the join orders the rest
+  wake_.signal();
+  thread_.join_or_cancel(kEndsWithin);
+}
+
+void Restarter::run() {
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  while (!ending_.load_relaxed()) wake_.sleep(take_step());
+}
+
+// Returns for how long things stay as they are then.
+Nanos Restarter::take_step() {
   switch (phase_.load_relaxed()) {  // its own
-    case kRunning: {
-      if (now < look_at_) return true;
-      look_at_ = now + kGrace;
-      rte_eth_link link{};
-      if (rte_eth_link_get_nowait(device_, &link) != 0 || link.link_status == RTE_ETH_LINK_UP) return true;
+    case kRunning:
+      if (!link_is_down()) return kGrace;
       phase_.store_release(kPausing);  // R1: nothing but the wish
-      return false;
-    }
+      return kPauseLook;
     case kPausing:
-      if (!all_paused()) return false;
+      if (!all_paused()) return kPauseLook;
       rte_eth_dev_stop(device_);
       phase_.store_release(kStopped);  // R1
-      [[fallthrough]];
+      return kGrace;
     default:
-      if (now >= look_at_) start(now);
-      return phase_.load_relaxed() == kRunning;
+      if (start()) phase_.store_release(kRunning);  // R1
+      return kGrace;
   }
 }
 
-void Restarter::start(Nanos now) noexcept {
-  look_at_ = now + kGrace;
-  if (rte_eth_dev_start(device_) != 0) return;
-  restarts_.add();
-  phase_.store_release(kRunning);  // R1
+// The one call that may wait for good, and in which end() cancels the thread then.
+bool Restarter::start() {
+  pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, nullptr);
+  const bool started = rte_eth_dev_start(device_) == 0;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  if (started && std::exchange(was_started_, true)) restarts_.add();
+  return started;
 }
 
-bool Restarter::step_other(uint32_t queue) noexcept {
-  const bool running = phase_.load_acquire() == kRunning;  // A1
-  paused_[queue].store_release(running ? 0u : 1u);         // R2
-  return running;
+bool Restarter::link_is_down() const noexcept {
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(device_, &link) == 0 && link.link_status != RTE_ETH_LINK_UP;
 }
 
 bool Restarter::all_paused() const noexcept {
-  for (uint32_t queue = 1; queue < queues_; ++queue) {
+  for (uint32_t queue = 0; queue < queues_; ++queue) {
     if (paused_[queue].load_acquire() == 0) return false;  // A2
   }
   return true;

@@ -1,18 +1,19 @@
 // Restarter: a device whose driver does not connect again by itself is stopped and started until it does.
 //
 // net_memif as a client connects in rte_eth_dev_start() and never again: if its server is not there yet, is
-// not ready, or is started anew, it would stay silent for good. A device may only be stopped while nobody
-// receives or sends on it, so its queues agree first:
+// not ready, or is started anew, it would stay silent for good. And that call waits, for good if need be,
+// while the server is paused and its socket's queue is full; so it is a thread's that may wait. A device may
+// only be stopped while nobody receives or sends on it, so its queues agree first:
 //
-//   queue 0    finds the link down -> pausing; all others have paused -> stop, start -> running
-//   the others look at the phase once per run of the loop, say that they have seen it, and keep away from
-//              the device until it is running again
+//   the thread   finds the link down -> pausing; all queues have paused -> stop -> start -> running
+//   the queues   look at the phase once per run of the loop, say that they have seen it, and keep away from
+//                the device until it is running
 //
-// Nobody waits: each step is taken in some run of the loop, and the loops go on with everything else.
+// No data core waits: the loops go on with everything else.
 //
-// Threads: step() by each queue's core. Edges:
-//   R1 -> A1   queue 0's start happens before the others use the device again (phase_)
-//   R2 -> A2   the others' last use happens before queue 0 stops it (paused_)
+// Threads: step() by each queue's core; begin() and end() by the device's owner. Edges:
+//   R1 -> A1   the thread's start happens before the queues use the device (phase_)
+//   R2 -> A2   the queues' last use happens before the thread stops it (paused_)
 #pragma once
 
 #include <array>
@@ -21,7 +22,10 @@
 #include "core/atomic.h"
 #include "core/counters.h"
 #include "core/ids.h"
+#include "core/result.h"
 #include "core/time.h"
+#include "io/thread.h"
+#include "io/wake_event.h"
 
 namespace trunkline::io {
 
@@ -29,13 +33,20 @@ using core::Nanos;
 
 class Restarter {
  public:
-  // Before the cores run. `running`: the device was started.
-  void begin(uint16_t device, uint32_t queues, bool running) noexcept;
+  ~Restarter() { end(); }
+
+  // Starts the device, which is configured, and keeps it started. Before the cores run.
+  core::Result<void> begin(uint16_t device, uint32_t queues);
+  // Before the device is stopped for good. Ends within kEndsWithin, whatever the driver waits for.
+  void end() noexcept;
 
   // Once per run of the loop. True: the queue may be used until the next call.
-  bool step(uint32_t queue, Nanos now) noexcept {
+  bool step(uint32_t queue) noexcept {
     if (queues_ == 0) return true;  // not begun: this device needs none of it
-    return queue == 0 ? step_first(now) : step_other(queue);
+    const uint32_t paused = phase_.load_acquire() == kRunning ? 0 : 1;  // A1
+    if (paused != paused_[queue].load_relaxed())
+      paused_[queue].store_release(paused);  // R2; it is the writer
+    return paused == 0;
   }
   // Any thread: how often it was started again.
   uint64_t restarts() const noexcept { return restarts_.value(); }
@@ -45,18 +56,24 @@ class Restarter {
 
   // A link that is being made takes some milliseconds, and is not disturbed for so long.
   static constexpr Nanos kGrace = core::from_ms(250);
+  static constexpr Nanos kPauseLook = core::from_ms(1);
+  static constexpr Nanos kEndsWithin = core::from_s(1);
 
-  bool step_first(Nanos now) noexcept;
-  bool step_other(uint32_t queue) noexcept;
+  void run();
+  Nanos take_step();
+  bool start();
+  bool link_is_down() const noexcept;
   bool all_paused() const noexcept;
-  void start(Nanos now) noexcept;
 
   uint16_t device_ = 0;
   uint32_t queues_ = 0;
-  Nanos look_at_{};
+  bool was_started_ = false;
   core::Counter restarts_;
-  core::Atomic<uint32_t> phase_{kRunning};
+  core::Atomic<uint32_t> phase_{kStopped};
   std::array<core::Atomic<uint32_t>, core::kMaxCores> paused_{};  // by queue: 1, it keeps away
+  core::Atomic<bool> ending_{false};
+  WakeEvent wake_;
+  Thread thread_;
 };
 
 }  // namespace trunkline::io
