@@ -96,6 +96,16 @@ IpHost::Received IpHost::hand_up(const uint8_t* ip, uint8_t* udp) noexcept {
   return received;
 }
 
+uint32_t IpHost::remember(const uint8_t* frame) noexcept {
+  using namespace frame;
+  const bool plain_v4 = load_raw16(frame + 12) == to_wire16(kTypeIpv4) && frame[kEthernetBytes] == 0x45;
+  if (!plain_v4) return kPlaces;
+  const Sender sender = sender_of(frame);
+  const uint32_t place = place_of(sender);
+  senders_[place] = sender;
+  return place;
+}
+
 IpHostCounter IpHost::refusal_of(uint8_t next_header) noexcept {
   switch (next_header) {
     case frame::kProtocolFragment:
@@ -130,14 +140,21 @@ bool IpHost::udp_is_whole(const uint8_t* udp, uint32_t length, const uint8_t* ad
   if (load_raw16(udp + kUdpChecksum) == 0) {
     whole = address_bytes == 8;
   } else if (verify_udp_ && !device_checked) {
-    const uint64_t sum_of_addresses = address_bytes == 8
-                                          ? uint64_t{load_raw32(addresses)} + load_raw32(addresses + 4)
-                                          : sum_words(addresses, 32);
-    whole = checksum_is_right(sum_words(udp, udp_length) + sum_of_addresses + load_raw16(udp + kUdpLength) +
-                              to_wire16(kProtocolUdp));
+    whole = udp_sum_is_right(udp, udp_length, addresses, address_bytes);
   }
   if (!whole) counters_.add(IpHostCounter::rx_bad_udp_checksum);
   return whole;
+}
+
+// `length` bytes at `udp`, as its header says; with the addresses in front (RFC 768, RFC 8200 section 8.1).
+bool IpHost::udp_sum_is_right(const uint8_t* udp, uint32_t length, const uint8_t* addresses,
+                              uint32_t address_bytes) noexcept {
+  using namespace frame;
+  const uint64_t sum_of_addresses = address_bytes == 8
+                                        ? uint64_t{load_raw32(addresses)} + load_raw32(addresses + 4)
+                                        : sum_words(addresses, 32);
+  return checksum_is_right(sum_words(udp, length) + sum_of_addresses + load_raw16(udp + kUdpLength) +
+                           to_wire16(kProtocolUdp));
 }
 
 // Everything but IP for our own MAC address.
@@ -177,17 +194,16 @@ IpHost::Received IpHost::handled() noexcept {
 
 uint32_t IpHost::write_headers(uint8_t* payload, uint32_t length, const core::UdpAddress& from,
                                const core::UdpAddress& to, Nanos now) noexcept {
-  if (length > max_payload(to)) [[unlikely]] {
-    counters_.add(IpHostCounter::tx_too_long);
-    return 0;
-  }
+  const Path* const path = find_path(from, to, now);
+  return path != nullptr ? write_headers(*path, payload, length) : 0;
+}
+
+IpHost::Path* IpHost::find_path(const core::UdpAddress& from, const core::UdpAddress& to,
+                                Nanos now) noexcept {
   Path& path = path_of(from, to);
   const bool ready =
       same(path.to, to) && same(path.from, from) && neighbours_.use(path.neighbour, path.generation, now);
-  if (!ready && !make_path(path, from, to, now)) [[unlikely]]
-    return 0;
-  counters_.add(IpHostCounter::tx_datagrams);
-  return fill_in(path, payload, length, to.family == 4 ? udp_v4_ : udp_v6_, ip_checksum_);
+  return ready || make_path(path, from, to, now) ? &path : nullptr;
 }
 
 IpHost::Path& IpHost::path_of(const core::UdpAddress& from, const core::UdpAddress& to) noexcept {
@@ -255,6 +271,7 @@ bool IpHost::make_path(Path& path, const core::UdpAddress& from, const core::Udp
   path.to = to;
   path.neighbour = index;
   path.generation = neighbour.generation;
+  path.max_payload = max_payload(to);
   make_header(path, own_[route.source].address, neighbour.mac);
   return true;
 }

@@ -59,8 +59,7 @@ bool FlowTable::redirect(const FlowRedirect& to, Nanos now) noexcept {
     detail.resume_ssrc = flow.newest.ssrc;
     detail.resume_sequence = flow.newest.sequence;
     detail.resume_until = now + kResume;
-    flow.started = false;
-    flow.start_unreported = false;
+    flow.start = FlowStart::kNone;
   }
   flow.peer = to.link;
   detail.upstream_label = to.upstream_label;

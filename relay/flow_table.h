@@ -8,7 +8,10 @@
 // Owned by one data core. Nothing here allocates after construction, and memory is touched when used.
 #pragma once
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "core/cacheline.h"
@@ -29,13 +32,27 @@ struct OutputSlot {
   uint32_t label;  // kLink
   bool broken;
   uint8_t reserved[3];
+
+  // Kind, core and target as one number; what is on its way to one place, is to one such number.
+  uint32_t where() const noexcept {
+    uint32_t first;
+    std::memcpy(&first, this, sizeof first);
+    return first;
+  }
 };
-static_assert(sizeof(OutputSlot) == 16);
+static_assert(sizeof(OutputSlot) == 16 && offsetof(OutputSlot, broken_timestamp) == 4);
 
 // The newest RTP packet of a flow.
 struct NewestPacket {
   uint32_t ssrc;
   uint16_t sequence;
+};
+
+// Whether packets flow, as far as the mesh thread is to know.
+enum class FlowStart : uint8_t {
+  kNone,        // not for a second, or not yet
+  kUnreported,  // they do, and kFlowStarted waits for room
+  kReported,
 };
 
 struct alignas(core::kCacheLine) Flow {
@@ -44,10 +61,9 @@ struct alignas(core::kCacheLine) Flow {
   uint16_t output_count;
   FlowSource source;
   TrafficClass traffic_class;
-  bool started;  // packets flow: kFlowStarted was reported or waits to be
-  bool start_unreported : 1;
-  bool resuming : 1;  // its source was exchanged: what it repeats is dropped (FlowDetail::resume_*)
-  uint32_t more;      // first chunk of further outputs + 1; 0: none
+  FlowStart start;
+  bool resuming;  // its source was exchanged: what it repeats is dropped (FlowDetail::resume_*)
+  uint32_t more;  // first chunk of further outputs + 1; 0: none
   OutputSlot first;
   union {
     uint64_t handle;      // kLocal: what the host calls this publication
@@ -56,6 +72,21 @@ struct alignas(core::kCacheLine) Flow {
   uint64_t packets;
   uint64_t bytes;
   Nanos last_packet;
+
+  // Whether a packet under this label, from this link, needs no second thought: its source is neither new nor
+  // another than it was, and there is somebody to send it to. All but the label is compared at once.
+  bool flows(Label packet_label, LinkId from) const noexcept {
+    constexpr uint64_t kCompared = 0xffff'00ff'0000'ffffu;  // not output_count, nor traffic_class
+    constexpr uint64_t kExpected =
+        uint64_t{static_cast<uint8_t>(FlowSource::kUpstream)} << (8 * (offsetof(Flow, source) - 4)) |
+        uint64_t{static_cast<uint8_t>(FlowStart::kReported)} << (8 * (offsetof(Flow, start) - 4));
+    static_assert(offsetof(Flow, peer) == 4 && offsetof(Flow, output_count) == 6 &&
+                  offsetof(Flow, traffic_class) == 9 && offsetof(Flow, resuming) == 11);
+    static_assert(std::endian::native == std::endian::little);
+    uint64_t state;
+    std::memcpy(&state, &peer, sizeof state);
+    return label == packet_label && (state & kCompared) == (kExpected | from) && output_count != 0;
+  }
 };
 static_assert(sizeof(Flow) == core::kCacheLine);
 
@@ -102,6 +133,7 @@ class FlowTable {
   FlowId none() const noexcept { return limit_; }
   // Contract: flow <= none().
   Flow& at(FlowId flow) noexcept { return flows_[flow]; }
+  FlowId id_of(const Flow& flow) const noexcept { return static_cast<FlowId>(&flow - &flows_[0]); }
   FlowDetail& detail(FlowId flow) noexcept { return details_[flow]; }
   bool is_open(FlowId flow) const noexcept { return flow < limit_ && flows_[flow].label.value != 0; }
   // One above the highest flow that was ever open: bounds scans.
@@ -114,8 +146,7 @@ class FlowTable {
   void for_each_output(Flow& flow, Visitor&& visit) noexcept {
     uint32_t left = flow.output_count;
     if (left == 0) return;
-    const FlowId id = static_cast<FlowId>(&flow - &flows_[0]);
-    if (!visit(flow.first, first_handles_[id])) return;
+    if (!visit(flow.first, first_handles_[id_of(flow)])) return;
     --left;
     for (uint32_t at = flow.more; left > 0;) {
       Chunk& chunk = chunks_[at - 1];

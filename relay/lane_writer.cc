@@ -151,6 +151,11 @@ bool LaneWriter::begin_forwarding(LinkId link, CoreId remote, Forwarding& to, Na
   encode_header(header, {.lane = core_.value});
   to.header = load_be64(header);
   to.max_plain = s.max_plain;
+  to.info = {.kind = OutputKind::kLink,
+             .target = link,
+             .remote_core = remote.value,
+             .inline_note = true,
+             .units = 1};
   to.packet = {};
   to.packet.owner_port = endpoint;
   to.packet.owner_core = core_.value;
@@ -159,32 +164,42 @@ bool LaneWriter::begin_forwarding(LinkId link, CoreId remote, Forwarding& to, Na
   return true;
 }
 
-void LaneWriter::forward(Forwarding& to, core::Buffer* frame, uint8_t* record, uint32_t length,
-                         TrafficClass traffic_class, const FrameNote& note) noexcept {
-  const uint32_t plain = kHeaderBytes + kRecordHeaderBytes + length;
-  uint8_t* const datagram = record - kHeaderBytes;
-  store_be64(datagram, to.header | to.lane->send_counter++);
-  store_be32(datagram + 8, to.lane->peer_index);
-  to.jobs[to.count++] = {datagram, plain};
-  const Transmitter::Slot slot = transmitter_.next(traffic_class);
-  slot.packet = to.packet;
-  slot.packet.data = datagram;
-  slot.packet.buffer = frame;
-  slot.packet.length = plain + kTagBytes;
-  slot.packet.traffic_class = static_cast<uint8_t>(traffic_class);
-  slot.info = {.kind = OutputKind::kLink,
-               .target = to.link,
-               .remote_core = to.remote_core,
-               .inline_note = has_frames(traffic_class),
-               .units = 1,
-               .own = 0,
-               .note = note};
-}
-
+// Tight: what is the same for all of them lies in variables of its own, for whatever is stored into a frame
+// could, as far as the compiler knows, change anything else.
 void LaneWriter::seal_forwarded(Forwarding& to) noexcept {
   if (to.count == 0) return;
-  to.crypto->seal(core_, CoreId{to.remote_core}, std::span(to.jobs.data(), to.count));
-  accounting_.count(CoreCounter::datagrams_sealed, to.count);
+  const uint32_t count = to.count, peer_index = to.lane->peer_index;
+  const core::Packet model = to.packet;
+  const Transmitter::Slots slots = transmitter_.begin(count);
+  uint64_t header = to.header | to.lane->send_counter;
+  std::array<SealJob, io::kMaxRunSegments> jobs;
+  std::array<uint32_t, 4> per_class{};
+  for (uint32_t i = 0; i < count; ++i) {
+    const Forwarding::Waiting waiting = to.waiting[i];
+    uint8_t* const datagram = waiting.record - kHeaderBytes;
+    const uint8_t* const rtp = waiting.record + kRecordHeaderBytes;
+    const RecordWord word = RecordWord::load(waiting.record);
+    const uint32_t plain = kHeaderBytes + kRecordHeaderBytes + word.length();
+    const TrafficClass traffic_class = word.traffic_class();
+    ++per_class[static_cast<uint32_t>(traffic_class)];
+    core::Packet& packet = slots.packets[i];
+    packet = model;
+    packet.data = datagram;
+    packet.buffer = waiting.frame;
+    packet.length = plain + kTagBytes;
+    packet.traffic_class = static_cast<uint8_t>(traffic_class);
+    slots.infos[i] = to.info;
+    slots.infos[i].note = {waiting.flow, load_be32(rtp + 8), load_be32(rtp + 4), !word.frame_end()};
+    store_be64(datagram, header++);
+    store_be32(datagram + 8, peer_index);
+    word.sent_on(waiting.label).store(waiting.record);
+    jobs[i] = {datagram, plain};
+  }
+  transmitter_.end(count, per_class);
+  to.lane->send_counter += count;
+  to.crypto->seal(core_, CoreId{to.remote_core}, std::span(jobs.data(), count));
+  accounting_.count(CoreCounter::datagrams_sealed, count);
+  forwarded_ -= count;
   to.count = 0;
 }
 

@@ -75,22 +75,40 @@ class LaneWriter {
       const DropReason reason = make_room(stream, need, header.traffic_class, now);
       if (reason != kNoDrop) return reason;
     }
-    uint8_t* at = stream.buffer->data + stream.closed + stream.open;
-    encode_record(at, header);
-    std::memcpy(at + kRecordHeaderBytes, payload, header.length);
-    stream.open = static_cast<uint16_t>(stream.open + need);
-    if (header.traffic_class > stream.traffic_class) stream.traffic_class = header.traffic_class;
+    encode_record(put(stream, payload, header.length, header.traffic_class), header);
     return kNoDrop;
   }
-  // Records that came alone in their datagrams and leave in the frames that they came in: new headers are
-  // written over the old ones, nothing is copied. For a burst of them, one lane at a time:
+  // The same, for a header as one number.
+  DropReason append(Stream& stream, RecordWord header, const uint8_t* payload, Nanos now) noexcept {
+    if (try_append(stream, header, payload)) return kNoDrop;
+    const uint32_t need = kRecordHeaderBytes + header.length();
+    const DropReason reason = make_room(stream, need, header.traffic_class(), now);
+    if (reason == kNoDrop) try_append(stream, header, payload);
+    return reason;
+  }
+  // Where it fits what is open.
+  bool try_append(Stream& stream, RecordWord header, const uint8_t* payload) noexcept {
+    const uint32_t length = header.length();
+    if (stream.open + kRecordHeaderBytes + length > stream.limit) return false;
+    header.store(put(stream, payload, length, header.traffic_class()));
+    return true;
+  }
+  // Video packets that leave in a frame, alone: in the one that they came in, with new headers over the old
+  // ones, or in a copy of it. For a burst of them, one lane at a time:
   //
   //   begin_forwarding(link, remote, lane)   false: no session, or no endpoint
-  //   forward(...)                           each; the frame is the transmitter's from here on
+  //   forward(...)                           each; the frame is the lane's from here on
   //   seal_forwarded(lane)                   before anything else is queued, appended or flushed
   //
   // Contract: Transmitter::sends_received().
   struct Forwarding {
+    // A record as it was received, its header in front of it, in `frame`; `label` is for who gets it.
+    struct Waiting {
+      uint8_t* record;
+      core::Buffer* frame;
+      FlowId flow;
+      uint32_t label;
+    };
     LinkId link = kNoLink;  // kNoLink: none
     uint8_t remote_core = 0;
     SessionLane* lane = nullptr;
@@ -98,19 +116,24 @@ class LaneWriter {
     uint64_t header = 0;     // a datagram's first word, counter 0
     uint32_t max_plain = 0;  // what fits the MTU, without tag
     core::Packet packet{};   // as each of them, but for bytes, length and class
+    RunInfo info{};          // as each of them, but for the note
     uint32_t count = 0;
-    std::array<SealJob, io::kMaxRunSegments> jobs;
+    std::array<Waiting, io::kMaxRunSegments> waiting;
 
     bool is_to(const OutputSlot& output) const noexcept {
       return output.target == link && output.remote_core == remote_core;
     }
   };
   bool begin_forwarding(LinkId link, CoreId remote, Forwarding& to, Nanos now) noexcept;
-  // `record`: where the record's header lies in the frame, already as it is to be; `length` bytes of payload
-  // follow it. Contract: it fits max_plain, to.count < jobs.size(), and Transmitter::room() > 0.
-  void forward(Forwarding& to, core::Buffer* frame, uint8_t* record, uint32_t length,
-               TrafficClass traffic_class, const FrameNote& note) noexcept;
+  // Contract: it is a media record with a hop left and an RTP header, it fits max_plain, to.count <
+  // waiting.size(), and forwarded() < Transmitter::room().
+  void forward(Forwarding& to, const Forwarding::Waiting& record) noexcept {
+    to.waiting[to.count++] = record;
+    ++forwarded_;
+  }
   void seal_forwarded(Forwarding& to) noexcept;
+  // On all lanes, since they were sealed.
+  uint32_t forwarded() const noexcept { return forwarded_; }
   // Small records for core 0 of this peer come soon.
   void prefetch(LinkId link) const noexcept {
     if (link >= sessions_.links()) return;
@@ -146,6 +169,15 @@ class LaneWriter {
     return (remote * 2u + static_cast<uint32_t>(kind)) * size_t{sessions_.links()} + link;
   }
 
+  // Contract: it fits. Returns where its header goes.
+  static uint8_t* put(Stream& stream, const uint8_t* payload, uint32_t length,
+                      TrafficClass traffic_class) noexcept {
+    uint8_t* const at = stream.buffer->data + stream.closed + stream.open;
+    std::memcpy(at + kRecordHeaderBytes, payload, length);
+    stream.open = static_cast<uint16_t>(stream.open + kRecordHeaderBytes + length);
+    if (traffic_class > stream.traffic_class) stream.traffic_class = traffic_class;
+    return at;
+  }
   DropReason make_room(Stream& stream, uint32_t need, TrafficClass traffic_class, Nanos now) noexcept;
   void close_datagram(Stream& stream, Nanos now) noexcept;
   void end_run(Stream& stream, Nanos now) noexcept;
@@ -163,6 +195,7 @@ class LaneWriter {
   LazyArray<Stream> streams_;
   LazyArray<uint32_t> active_;  // streams that hold a buffer
   uint32_t active_count_ = 0;
+  uint32_t forwarded_ = 0;
 
  public:
   static constexpr uint16_t kNoEndpoint = 0xffff;

@@ -3,9 +3,9 @@
 //   receive                                     a burst, by what its endpoint is for; edges (taps, the SFU,
 //                                               the mesh thread, other data cores) are in
 //                                               relay/packet_path_edges.cc
-//   open, open_batch, split                     authenticated, new, taken apart into records
-//   send_straight_on                            the shortest way: alone in its frame, one link to go to
-//                                               (relay/packet_path_straight.cc)
+//   open_batch, split                           authenticated, new, taken apart into records; and the short
+//                                               way, which most packets between servers take: on to their links
+//                                               (relay/packet_path_open.cc)
 //   locate, fan_out, deliver                    label -> flow -> outputs
 //   to_queue, to_tap, to_link                   copied, once, into what leaves
 //   (lanes, edge, transmitter).finish / flush   sealed and handed to the port
@@ -119,145 +119,11 @@ uint32_t PacketPath::receive() noexcept {
   return count;
 }
 
-void PacketPath::open_received(uint32_t count) noexcept {
-  const StageScope stage(accounting_.clock, Stage::open);
-  const bool in_frames = transmitter_.sends_received();
-  for (uint32_t i = 0; i < count; ++i) {
-    if (i + 1 < count) __builtin_prefetch(received_[i + 1].data);
-    const core::Packet& packet = received_[i];
-    const Endpoint& endpoint = taps_.endpoint(packet.owner_port);
-    switch (endpoint.use) {
-      case EndpointUse::kMesh:
-        open(packet, in_frames ? static_cast<uint8_t>(i + 1) : uint8_t{0});
-        break;
-      case EndpointUse::kIngest:
-        take_published(packet, endpoint.flow);
-        break;
-      case EndpointUse::kEgress:
-        take_from_subscriber(packet);
-        break;
-      case EndpointUse::kNone:
-        accounting_.received(packet.datagrams());
-        accounting_.drop(DropReason::unknown_source, packet.datagrams());
-        break;
-    }
-  }
-  open_batch();
-  relay_batch();
-}
-
-namespace {
-
-bool all_zero(const uint8_t* from, const uint8_t* to) noexcept {
-  return std::all_of(from, to, [](uint8_t byte) { return byte == 0; });
-}
-
-}  // namespace
-
-// ---- open: authenticated, decrypted, split into records. Datagrams of one session and lane are opened
-// together
-
-void PacketPath::open(const core::Packet& packet, uint8_t frame) noexcept {
-  for_each_datagram(packet, [&](uint8_t* data, uint32_t length) {
-    if (length < kHeaderBytes + kTagBytes) return refuse(DropReason::short_datagram);
-    const DatagramHeader header = decode_header(data);
-    if (header.version != kWireVersion) return refuse(DropReason::bad_version);
-    if (header.type != DatagramType::kData) {
-      if (header.type > DatagramType::kHandshakeConfirm) return refuse(DropReason::bad_type);
-      return take_handshake(packet, {data, length});
-    }
-    const CoreId owner{SessionIndex::core(header.session_index)};
-    if (owner != core_) return hand_over(packet, {data, length}, owner);
-    Session* session = sessions_.find(header.session_index);
-    if (session == nullptr) return refuse(DropReason::no_session);
-    if (header.lane >= session->peer_cores) return refuse(DropReason::bad_lane);
-    const auto verdict = sessions_.window(*session, header.lane).check(header.counter);
-    if (verdict == LaneReplayWindow::Verdict::kSeen) return refuse(DropReason::replayed);
-    if (verdict == LaneReplayWindow::Verdict::kTooOld) return refuse(DropReason::too_old);
-
-    if (session != opening_ || header.lane != opening_lane_ || open_count_ == open_jobs_.size()) {
-      open_batch();
-      opening_ = session;
-      opening_lane_ = header.lane;
-    }
-    open_jobs_[open_count_] = {data, length, false};
-    open_counters_[open_count_] = header.counter;
-    open_frames_[open_count_] = frame;
-    ++open_count_;
-  });
-}
-
-void PacketPath::open_batch() noexcept {
-  if (open_count_ == 0) return;
-  Session& session = *opening_;
-  session.crypto->open(CoreId{opening_lane_}, core_, std::span(open_jobs_.data(), open_count_));
-  LaneReplayWindow& window = sessions_.window(session, opening_lane_);
-  uint32_t opened = 0;
-  for (uint32_t i = send_straight_on(session); i < open_count_; ++i) {
-    const OpenJob& job = open_jobs_[i];
-    if (!job.authentic) {
-      refuse(DropReason::not_authentic);
-      continue;
-    }
-    // Only now may it move the window; a twin in the same batch is found here.
-    if (window.commit(open_counters_[i]) != LaneReplayWindow::Verdict::kNew) {
-      refuse(DropReason::replayed);
-      continue;
-    }
-    ++opened;
-    liveness_.heard(session, opening_lane_, now_);
-    split(session, opening_lane_, {job.data + kHeaderBytes, job.length - kHeaderBytes - kTagBytes},
-          open_frames_[i]);
-  }
-  accounting_.count(CoreCounter::datagrams_opened, opened);
-  open_count_ = 0;
-}
-
-void PacketPath::split(Session& session, uint8_t lane, Bytes records, uint8_t frame) noexcept {
-  const uint8_t* at = records.data();
-  const uint8_t* const end = at + records.size();
-  uint32_t count = 0;
-  while (at < end) {  // each turn consumes at least a record header
-    const auto left = static_cast<uint32_t>(end - at);
-    RecordHeader header;
-    if (left >= kRecordHeaderBytes) header = decode_record(at);
-    if (header.kind == RecordKind::kPadding) {  // or too short to be anything else
-      if (!all_zero(at, end)) refuse(DropReason::bad_record);
-      break;
-    }
-    if (header.length > left - kRecordHeaderBytes) {
-      refuse(DropReason::bad_record);
-      break;
-    }
-    const uint8_t* payload = at + kRecordHeaderBytes;
-    at = payload + header.length;
-    ++count;
-    if (header.kind != RecordKind::kMedia && header.kind != RecordKind::kFeedback) {
-      take_link_record(session, lane, header, payload);
-      continue;
-    }
-    Record& record = next_record();
-    record.payload = payload;
-    record.label = header.label;
-    record.length = header.length;
-    record.link = session.link;
-    record.kind = header.kind;
-    record.traffic_class = header.traffic_class;
-    record.ttl = header.ttl;
-    record.layer = header.layer;
-    record.keyframe = header.keyframe;
-    record.frame_end = header.frame_end;
-    if (frame != 0 && count == 1 && at == end) record.alone_in = frame;
-    ++record_count_;
-  }
-  accounting_.received(count);
-  accounting_.count(CoreCounter::records_in, count);
-}
-
 // ---- locate: label -> flow. Two passes, so that the flows' lines are on their way before the first is read
 
 void PacketPath::relay_batch() noexcept {
   if (record_count_ == 0) return;
+  seal_all_forwarded();
   const Stage before = accounting_.clock.enter(Stage::locate);
   const uint32_t count = locate();
   accounting_.clock.enter(Stage::fan_out);
@@ -324,7 +190,7 @@ void PacketPath::fan_out(uint32_t count) noexcept {
 void PacketPath::deliver(Flow& flow, FlowId id, Group group) noexcept {
   uint64_t bytes = 0;
   for (const Record& record : group) bytes += record.length;
-  if (!flow.started || now_ - flow.last_packet >= kFlowIdleAfter) report_started(id);
+  if (flow.start == FlowStart::kNone || now_ - flow.last_packet >= kFlowIdleAfter) report_started(id);
   flow.packets += group.size();
   flow.bytes += bytes;
   flow.last_packet = now_;
@@ -431,9 +297,10 @@ void PacketPath::to_link(FlowId id, OutputSlot& output, Group group) noexcept {
     header.layer = record.layer;
     header.length = record.length;
     // Small records are copied, to share a datagram.
-    const bool forwards = kInPlace && record.alone_in != 0 && stream.kind == LaneWriter::StreamKind::kVideo;
+    const bool forwards = kInPlace && record.alone_in != 0 && record.length >= kRtpHeaderBytes &&
+                          stream.kind == LaneWriter::StreamKind::kVideo;
     const DropReason refused =
-        forwards ? forward(id, output, header, record) : lanes_.append(stream, header, record.payload, now_);
+        forwards ? forward(id, output, record) : lanes_.append(stream, header, record.payload, now_);
     if (refused == DropReason::too_big) {
       accounting_.drop(refused);
       report_too_big(id, record.length, LaneWriter::max_payload(stream));
@@ -454,18 +321,15 @@ void PacketPath::to_link(FlowId id, OutputSlot& output, Group group) noexcept {
 }
 
 // As it is, with new headers over the old ones.
-DropReason PacketPath::forward(FlowId id, const OutputSlot& output, const RecordHeader& header,
-                               const Record& record) noexcept {
+DropReason PacketPath::forward(FlowId id, const OutputSlot& output, const Record& record) noexcept {
   LaneWriter::Forwarding to;
   if (!lanes_.begin_forwarding(output.target, CoreId{output.remote_core}, to, now_))
     return DropReason::link_gone;
-  if (kHeaderBytes + kRecordHeaderBytes + header.length > to.max_plain) return DropReason::too_big;
+  if (kHeaderBytes + kRecordHeaderBytes + record.length > to.max_plain) return DropReason::too_big;
   if (transmitter_.room() == 0) transmitter_.flush(now_);
   core::Packet& packet = received_[record.alone_in - 1u];
   uint8_t* const at = packet.data + (record.payload - packet.data) - kRecordHeaderBytes;
-  encode_record(at, header);
-  lanes_.forward(to, packet.buffer, at, header.length, header.traffic_class,
-                 {id, record_ssrc(record), record_timestamp(record), !record.frame_end});
+  lanes_.forward(to, {at, packet.buffer, id, output.label});
   lanes_.seal_forwarded(to);
   packet.buffer = nullptr;  // the transmitter's from here on
   accounting_.count(CoreCounter::media_in_place);

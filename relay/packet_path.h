@@ -115,16 +115,50 @@ class PacketPath {
   // On the beats of heartbeats, as they are by default: no core wakes for it alone.
   static constexpr Nanos kFlowCheckInterval = LinkTiming{}.beat();
   static constexpr Nanos kTooBigInterval = core::from_s(1);
+  // The first word of no datagram that is opened: a version that there is not.
+  static constexpr uint64_t kNoLane = ~kMaxCounter;
 
   using Group = std::span<const Record>;
   using Bytes = std::span<const uint8_t>;
+  using Flows = std::array<Flow*, io::kMaxRunSegments>;  // of the datagrams that are opened together
 
-  // relay/packet_path.cc, in this order
+  // relay/packet_path.cc
   uint32_t receive() noexcept;
+
+  // relay/packet_path_open.cc, in this order
   void open_received(uint32_t count) noexcept;
   void open(const core::Packet& packet, uint8_t frame) noexcept;
+  void open_datagram(const core::Packet& packet, uint8_t* data, uint32_t length, uint8_t frame) noexcept;
+  bool turn_to_lane(const core::Packet& packet, uint8_t* data, uint32_t length) noexcept;
   void open_batch() noexcept;
-  void split(Session& session, uint8_t lane, Bytes records, uint8_t frame) noexcept;
+  void prefetch_flows(std::span<const OpenJob> jobs) const noexcept;
+  uint32_t split(Session& session, std::span<uint8_t> records, uint8_t frame) noexcept;
+  void take_record(Session& session, const uint8_t* at, uint8_t alone_in) noexcept;
+  bool flows_on(const Flow& flow, Label label, LinkId from) const noexcept;
+  void note_straight(Flow& flow, const uint8_t* record) noexcept;
+  uint32_t forward_alone(const Session& session, std::span<const OpenJob> jobs) noexcept;
+  uint32_t judge_alone(const Session& session, const LaneWriter::Forwarding& to,
+                       std::span<const OpenJob> jobs, const Flows& flows, uint32_t first) noexcept;
+  void take_alone(LaneWriter::Forwarding& to, std::span<const OpenJob> jobs, const Flows& flows,
+                  uint32_t first, uint32_t end) noexcept;
+  bool fan_out_alone(const Session& session, Flow& flow, uint32_t at) noexcept;
+  void fan_out_straight(Flow& flow, LaneWriter::Forwarding::Waiting waiting) noexcept;
+  void forward_copy(LaneWriter::Forwarding& to, OutputSlot& output,
+                    LaneWriter::Forwarding::Waiting waiting) noexcept;
+  bool all_straight(Flow& flow, uint32_t plain) noexcept;
+  LaneWriter::Forwarding* forwarding_to(const OutputSlot& output) noexcept;
+  bool begin_forwarding(const OutputSlot& output) noexcept;
+  void seal_all_forwarded() noexcept;
+  bool append_straight(const Session& session, const uint8_t* record, RecordWord header) noexcept;
+  bool append_to_all(Flow& flow, const uint8_t* record, RecordWord header) noexcept;
+  void append_to(LaneWriter::Stream& stream, FlowId id, OutputSlot& output, const uint8_t* record,
+                 RecordWord header) noexcept;
+  LaneWriter::Stream* stream_to(const OutputSlot& output, LaneWriter::StreamKind kind,
+                                uint32_t plain) noexcept;
+  void lost_straight(FlowId id, OutputSlot& output, const uint8_t* at, DropReason reason) noexcept;
+  void finish_straight() noexcept;
+
+  // relay/packet_path.cc, in this order
   void relay_batch() noexcept;
   uint32_t locate() noexcept;
   DropReason find_flow(Record& record) noexcept;
@@ -134,23 +168,9 @@ class PacketPath {
   void to_tap(FlowId id, OutputSlot& output, Group group) noexcept;
   template <bool kInPlace>
   void to_link(FlowId id, OutputSlot& output, Group group) noexcept;
-  DropReason forward(FlowId id, const OutputSlot& output, const RecordHeader& header,
-                     const Record& record) noexcept;
+  DropReason forward(FlowId id, const OutputSlot& output, const Record& record) noexcept;
   bool in_broken_frame(OutputSlot& output, const Record& record) noexcept;
   void lost(FlowId id, OutputSlot& output, const Record& record, DropReason reason) noexcept;
-
-  // relay/packet_path_straight.cc
-  uint32_t send_straight_on(Session& session) noexcept;
-  bool goes_straight(const Flow& flow, LinkId from) const noexcept;
-  bool all_straight(Flow& flow, uint32_t plain) noexcept;
-  LaneWriter::Forwarding* straight_to(const OutputSlot& output, uint32_t plain) noexcept;
-  LaneWriter::Forwarding* forwarding_to(const OutputSlot& output) noexcept;
-  void forward_frame(LaneWriter::Forwarding& to, FlowId id, uint32_t label, core::Packet& packet,
-                     uint32_t length) noexcept;
-  void forward_copy(LaneWriter::Forwarding& to, FlowId id, OutputSlot& output, const core::Packet& packet,
-                    uint32_t length) noexcept;
-  void fan_out_straight(Flow& flow, FlowId id, core::Packet& packet, uint32_t length) noexcept;
-  void seal_all_forwarded() noexcept;
 
   // relay/packet_path_edges.cc
   uint32_t take_frames() noexcept;
@@ -212,12 +232,25 @@ class PacketPath {
   FlowId flow_check_from_ = 0;
   bool unfinished_ = false;  // the next turn has something to do at once
 
-  // Where packets go that take the shortest way, by link; one bit for each that was begun for this batch.
+  // What took the short way since open_batch() began.
+  struct Straight {
+    uint32_t packets = 0;
+    uint32_t outputs = 0;  // of all of them
+    uint32_t lost = 0;     // outputs that did not get theirs
+    uint32_t in_place = 0;
+    uint64_t bytes = 0;
+  };
+  Straight straight_;
+  // Where packets go that leave in frames, by link; one bit for each that was begun for this batch.
   LazyArray<LaneWriter::Forwarding> forwardings_;
   uint32_t forwardings_begun_ = 0;
 
-  // In hand. Datagrams of one session and lane that wait for one call of open():
+  // In hand. Datagrams of one session and lane that wait for one call of open(); what their first words and
+  // their session index have in common, and the lane's window. Good until a command is carried out.
   Session* opening_ = nullptr;
+  LaneReplayWindow* opening_window_ = nullptr;
+  uint64_t opening_word_ = kNoLane;
+  uint32_t opening_index_ = 0;
   uint8_t opening_lane_ = 0;
   uint32_t open_count_ = 0;
   std::array<OpenJob, io::kMaxRunSegments> open_jobs_;

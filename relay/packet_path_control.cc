@@ -44,6 +44,7 @@ uint32_t PacketPath::take_commands() noexcept {
     }
   }
   if (taken == kCommandsPerRun) unfinished_ = true;
+  if (taken > 0) opening_word_ = kNoLane;  // its session may be gone
   return taken;
 }
 
@@ -185,8 +186,7 @@ bool PacketPath::report_facts(FlowId id) noexcept {
 // Level-triggered: what does not fit into the ring is said again when the flow is looked after.
 void PacketPath::report_started(FlowId id) noexcept {
   Flow& flow = flows_.at(id);
-  flow.started = true;
-  flow.start_unreported = false;
+  flow.start = FlowStart::kReported;
   CoreEvent event;
   event.kind = CoreEventKind::kFlowStarted;
   event.core = core_;
@@ -194,7 +194,7 @@ void PacketPath::report_started(FlowId id) noexcept {
   event.label = flow.label;
   if (rings_.events.try_push(event)) return;
   accounting_.count(CoreCounter::events_retried);
-  flow.start_unreported = true;
+  flow.start = FlowStart::kUnreported;
 }
 
 void PacketPath::report_too_big(FlowId id, uint32_t size, uint32_t size_max) noexcept {
@@ -225,9 +225,9 @@ void PacketPath::look_after_flows() noexcept {
     const FlowId id = flow_check_from_++;
     if (!flows_.is_open(id)) continue;
     Flow& flow = flows_.at(id);
-    if (flow.start_unreported) report_started(id);
+    if (flow.start == FlowStart::kUnreported) report_started(id);
     if (flows_.detail(id).keyframe_waits) feedback_.retry(id, now_);
-    const bool idle = flow.started && !flow.start_unreported && now_ - flow.last_packet >= kFlowIdleAfter;
+    const bool idle = flow.start == FlowStart::kReported && now_ - flow.last_packet >= kFlowIdleAfter;
     if (!idle) continue;
     CoreEvent event;
     event.kind = CoreEventKind::kFlowIdle;
@@ -235,7 +235,7 @@ void PacketPath::look_after_flows() noexcept {
     event.core = core_;
     event.label = flow.label;
     if (rings_.events.try_push(event)) {
-      flow.started = false;
+      flow.start = FlowStart::kNone;
     } else {
       accounting_.count(CoreCounter::events_retried);
     }

@@ -33,6 +33,8 @@ struct Record {
 };
 static_assert(sizeof(Record) == 32);
 
+inline constexpr uint32_t kRtpHeaderBytes = 12;  // RFC 3550 section 5.1
+
 // What tells one video frame from the next: RFC 3550 section 5.1 (timestamp at byte 4, SSRC at byte 8).
 // RFC 5761 section 4 tells RTCP apart, which belongs to no frame. 0 for what is too short.
 inline bool record_is_rtcp(const Record& r) noexcept {

@@ -48,10 +48,12 @@ class ReplayWindow {
 
   void advance(uint64_t counter) noexcept {
     // Words after the one that holds the newest counter so far, up to the new one; all of them at most once.
-    const uint64_t from = end_ == 0 ? 0 : ((end_ - 1) >> 6) + 1;
-    const uint64_t to = counter >> 6;
-    const uint64_t first = to - from >= kWords && to >= from ? to - kWords + 1 : from;
-    for (uint64_t w = first; w <= to; ++w) words_[w & (kWords - 1)] = 0;
+    const uint64_t first = (end_ + 63) >> 6;
+    const uint64_t last = counter >> 6;
+    if (first <= last) [[unlikely]] {
+      for (uint64_t w = last - first < kWords ? first : last - kWords + 1; w <= last; ++w)
+        words_[w & (kWords - 1)] = 0;
+    }
     end_ = counter + 1;
   }
 

@@ -95,15 +95,19 @@ class Transmitter {
   void queue(const core::Packet& packet, const RunInfo& info, Nanos now) noexcept;
   // How many runs may be queued before some are sent early.
   uint32_t room() const noexcept { return kMaxRuns - run_count_; }
-  // queue() in place: the caller fills both. Contract: room() > 0.
-  struct Slot {
-    core::Packet& packet;
-    RunInfo& info;
+  // queue() in place: between begin() and end() the caller fills so many of both, and end() is told of which
+  // importance they are. Contract: room() >= count.
+  struct Slots {
+    core::Packet* packets;
+    RunInfo* infos;
   };
-  Slot next(TrafficClass importance) noexcept {
-    ++per_class_[static_cast<uint32_t>(importance)];
-    const uint32_t at = run_count_++;
-    return {runs_[at], infos_[at]};
+  Slots begin([[maybe_unused]] uint32_t count) noexcept {
+    TL_DCHECK(count <= room());
+    return {&runs_[run_count_], &infos_[run_count_]};
+  }
+  void end(uint32_t count, const std::array<uint32_t, 4>& per_class) noexcept {
+    run_count_ += count;
+    for (uint32_t c = 0; c < per_class.size(); ++c) per_class_[c] += per_class[c];
   }
   // Hands everything to the port; returns how many runs it took.
   uint32_t flush(Nanos now) noexcept;

@@ -143,6 +143,30 @@ inline void encode_record(uint8_t* p, const RecordHeader& r) noexcept {
   store_be16(p + 6, r.length);
 }
 
+// A record's header as one number, for those who read or change a part of it where it lies.
+struct RecordWord {
+  uint64_t bits;  // as on the wire, most significant byte first
+
+  // p has kRecordHeaderBytes readable, or writable.
+  static RecordWord load(const uint8_t* p) noexcept { return {load_be64(p)}; }
+  void store(uint8_t* p) const noexcept { store_be64(p, bits); }
+
+  constexpr Label label() const noexcept { return {static_cast<uint32_t>(bits >> 32)}; }
+  constexpr RecordKind kind() const noexcept { return static_cast<RecordKind>((bits >> 28) & 15); }
+  constexpr TrafficClass traffic_class() const noexcept {
+    return static_cast<TrafficClass>((bits >> 26) & 3);
+  }
+  constexpr bool frame_end() const noexcept { return (bits >> 24 & 1) != 0; }
+  constexpr uint32_t ttl() const noexcept { return (bits >> 20) & 15; }
+  constexpr uint32_t length() const noexcept { return bits & 0xffff; }
+  // A packet of a flow that has frames (has_frames()): of class 0 or 1, video base or the rest.
+  constexpr bool is_video() const noexcept { return (bits & 0xf800'0000) == 0x1000'0000; }
+  // One hop further, under the label by which the next node knows it. Contract: ttl() > 0.
+  constexpr RecordWord sent_on(uint32_t next_label) const noexcept {
+    return {(uint64_t{next_label} << 32) | (static_cast<uint32_t>(bits) - (1u << 20))};
+  }
+};
+
 // The session index names the receiver's core (4 bits) and the slot in that core's session table (12 bits),
 // so a look-up is an array access; the rest is random and must match in full.
 struct SessionIndex {

@@ -74,49 +74,61 @@ uint32_t DpdkPort::receive_burst(std::span<core::Packet> out, Nanos now) noexcep
   const uint16_t count = rte_eth_rx_burst(id_, queue_, received_.data(), wanted);
   if (count == 0) return 0;
   constexpr uint64_t kChecked = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-  uint32_t given = 0;
-  uint32_t ended = 0;
+  uint32_t given = 0, repeats = 0, ended = 0;
   uint64_t bytes = 0;
   std::array<rte_mbuf*, kMaxBurst> done;
   for (uint32_t i = 0; i < count; ++i) {
     rte_mbuf* mbuf = received_[i];
     if (i + 1u < count) rte_prefetch0(rte_pktmbuf_mtod(received_[i + 1u], const void*));
-    if (mbuf->nb_segs != 1) {
+    if (mbuf->nb_segs != 1) [[unlikely]] {
       counters_.add(PortCounter::rx_truncated);
       done[ended++] = mbuf;
       continue;
     }
+    core::Packet& packet = out[given];
+    uint8_t* const frame = rte_pktmbuf_mtod(mbuf, uint8_t*);
     const bool checked = (mbuf->ol_flags & kChecked) == kChecked;
-    const IpHost::Received frame =
-        ip_.receive(rte_pktmbuf_mtod(mbuf, uint8_t*), mbuf->data_len, checked, now);
-    const uint16_t endpoint =
-        frame.kind == IpHost::Received::Kind::kDatagram ? endpoint_for(frame.destination) : kNoEndpoint;
-    if (endpoint == kNoEndpoint) {
-      if (frame.kind == IpHost::Received::Kind::kDatagram) counters_.add(PortCounter::rx_no_endpoint);
+    const IpHost::Repeat repeat = ip_.receive_repeat(frame, mbuf->data_len, checked);
+    if (repeat.payload != nullptr) [[likely]] {
+      packet = from_[repeat.place];
+      packet.data = repeat.payload;
+      packet.length = repeat.length;
+      ++repeats;
+    } else if (!receive_first(frame, mbuf->data_len, checked, packet, now)) {
       done[ended++] = mbuf;
       continue;
     }
-    core::Packet& packet = out[given++];
-    packet.data = frame.payload;
     packet.buffer = buffer_of(mbuf);
-    packet.length = frame.length;
-    packet.segment_size = 0;
-    packet.traffic_class = 0;
-    packet.flags = 0;
-    packet.label = {};
-    packet.owner_port = endpoint;
-    packet.owner_core = core_;
-    packet.reserved = 0;
-    packet.address = frame.source;
-    packet.reserved_2 = 0;
     packet.time = now;
-    bytes += frame.length;
+    bytes += packet.length;
+    ++given;
   }
   if (ended != 0) rte_pktmbuf_free_bulk(done.data(), ended);
+  ip_.count_repeats(repeats);
   counters_.add(PortCounter::rx_datagrams, given);
   counters_.add(PortCounter::rx_runs, given);
   counters_.add(PortCounter::rx_bytes, bytes);
   return given;
+}
+
+// A frame of a sender that is not remembered, or no datagram for us at all (false; counted).
+bool DpdkPort::receive_first(uint8_t* frame, uint32_t length, bool checked, core::Packet& packet,
+                             Nanos now) noexcept {
+  const IpHost::Received received = ip_.receive(frame, length, checked, now);
+  if (received.kind != IpHost::Received::Kind::kDatagram) return false;
+  const uint16_t endpoint = endpoint_for(received.destination);
+  if (endpoint == kNoEndpoint) {
+    counters_.add(PortCounter::rx_no_endpoint);
+    return false;
+  }
+  packet = {};
+  packet.data = received.payload;
+  packet.length = received.length;
+  packet.owner_port = endpoint;
+  packet.owner_core = core_;
+  packet.address = received.source;
+  if (const uint32_t place = ip_.remember(frame); place < from_.size()) from_[place] = packet;
+  return true;
 }
 
 void DpdkPort::give_back(std::span<core::Packet> packets) noexcept {
@@ -137,12 +149,20 @@ void DpdkPort::give_back(std::span<core::Packet> packets) noexcept {
 
 uint32_t DpdkPort::transmit_burst(std::span<core::Packet> packets, Nanos now) noexcept {
   uint32_t taken = 0;
+  const core::Packet* last = nullptr;  // a packet that goes by the same path as many behind it
+  const IpHost::Path* path = nullptr;
   for (core::Packet& packet : packets) {
     if (!has_room()) break;
-    if (is_frame(packet)) {
-      stage(mbuf_of(packet.buffer), packet.data, packet.length, packet, now);
-    } else if (!take_run(packet, now)) {
-      break;
+    if (!is_frame(packet)) {
+      path = nullptr;
+      if (!take_run(packet, now)) break;
+    } else {
+      if (path == nullptr || packet.owner_port != last->owner_port ||
+          !frame::same(packet.address, last->address)) {
+        path = ip_.find_path(endpoints_[packet.owner_port], packet.address, now);
+        last = &packet;
+      }
+      stage(mbuf_of(packet.buffer), packet.data, packet.length, packet, path);
     }
     ++taken;
   }
@@ -176,21 +196,22 @@ bool DpdkPort::stage_copy(const core::Packet& packet, uint8_t* data, uint32_t le
     return true;
   }
   std::memcpy(buffer->data, data, length);
-  stage(mbuf, buffer->data, length, packet, now);
+  stage(mbuf, buffer->data, length, packet,
+        ip_.find_path(endpoints_[packet.owner_port], packet.address, now));
   return true;
 }
 
 // The datagram at `payload`, in `mbuf`, becomes a frame; or waits for its neighbour in the IpHost.
-void DpdkPort::stage(rte_mbuf* mbuf, uint8_t* payload, uint32_t length, const core::Packet& packet,
-                     Nanos now) noexcept {
-  const core::UdpAddress& from = endpoints_[packet.owner_port];
-  const uint32_t header = ip_.write_headers(payload, length, from, packet.address, now);
-  if (header != 0) {
+inline void DpdkPort::stage(rte_mbuf* mbuf, uint8_t* payload, uint32_t length, const core::Packet& packet,
+                            const IpHost::Path* path) noexcept {
+  const uint32_t header = path != nullptr ? ip_.write_headers(*path, payload, length) : 0;
+  if (header != 0) [[likely]] {
     finish_frame(mbuf, payload, length, header);
     stage_[staged_++] = mbuf;
     return;
   }
-  if (!ip_.hold(payload, length, from, packet.address)) counters_.add(PortCounter::tx_errors);
+  if (!ip_.hold(payload, length, endpoints_[packet.owner_port], packet.address))
+    counters_.add(PortCounter::tx_errors);
   rte_pktmbuf_free(mbuf);
 }
 

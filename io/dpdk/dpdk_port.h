@@ -91,8 +91,9 @@ class DpdkPort final : public Port, private FrameSource {
   }
   uint16_t endpoint_for(const core::UdpAddress& destination) const noexcept;
   bool stage_copy(const core::Packet& packet, uint8_t* data, uint32_t length, Nanos now) noexcept;
+  bool receive_first(uint8_t* frame, uint32_t length, bool checked, core::Packet& packet, Nanos now) noexcept;
   void stage(rte_mbuf* mbuf, uint8_t* payload, uint32_t length, const core::Packet& packet,
-             Nanos now) noexcept;
+             const IpHost::Path* path) noexcept;
   bool take_run(core::Packet& packet, Nanos now) noexcept;
   void finish_frame(rte_mbuf* mbuf, uint8_t* payload, uint32_t length, uint32_t header) noexcept;
   rte_mbuf* new_mbuf() noexcept;
@@ -123,6 +124,7 @@ class DpdkPort final : public Port, private FrameSource {
   uint32_t staged_ = 0;
   std::array<rte_mbuf*, kStage> stage_;
   std::array<rte_mbuf*, kMaxBurst> received_;
+  std::array<core::Packet, IpHost::kPlaces> from_;  // as every packet of the sender that is remembered there
 };
 
 }  // namespace trunkline::io

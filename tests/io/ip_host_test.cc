@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "core/rng.h"
 #include "tests/io/ip_host_harness.h"
 
 namespace trunkline::io {
@@ -374,6 +375,112 @@ TEST(IpHost, NamesTheOptionThatIsWrong) {
     ASSERT_FALSE(result.has_value()) << c.named;
     EXPECT_TRUE(result.error().text.starts_with(c.named)) << result.error().text;
   }
+}
+
+// ---- frames like one that was received lately
+
+IpHost::Repeat repeat(IpHost& host, Bytes& frame, bool device_checked = false) {
+  return host.receive_repeat(frame.data(), static_cast<uint32_t>(frame.size()), device_checked);
+}
+Bytes without_checksum(Bytes frame) {
+  return edited(std::move(frame), [](Bytes& f) { set16(f, 40, 0); });
+}
+// A host that remembers this frame, and the place where it does.
+uint32_t remember(IpHost& host, Bytes& frame) {
+  EXPECT_EQ(receive(host, frame).kind, Kind::kDatagram);
+  return host.remember(frame.data());
+}
+
+TEST(IpHost, KnowsWhoeverItHasReceivedFromByTheHeaders) {
+  IpHost host(usual_options());
+  Bytes first = without_checksum(udp(kPeer4, kOurs4, kPayload));
+  EXPECT_EQ(repeat(host, first).payload, nullptr) << "nothing is remembered yet";
+  const uint32_t place = remember(host, first);
+  ASSERT_LT(place, IpHost::kPlaces);
+  const Bytes longer(200, 'x');
+  for (Bytes frame : {first, without_checksum(udp(kPeer4, kOurs4, longer)), padded(first, 60),
+                      without_checksum(udp(kPeer4, kOurs4, kPayload, {.hop_limit = 3})),
+                      edited4(first, [](Bytes& f) { f[15] = 0xb8; }),             // another type of service
+                      edited4(first, [](Bytes& f) { set16(f, 18, 0x1234); })}) {  // and identification
+    const IpHost::Repeat again = repeat(host, frame);
+    ASSERT_EQ(again.payload, frame.data() + 42);
+    EXPECT_EQ(again.length, get16(frame, 38) - 8u);
+    EXPECT_EQ(again.place, place);
+  }
+  EXPECT_EQ(count(host, Counter::rx_datagrams), 1u) << "repeats are counted by the burst";
+  host.count_repeats(6);
+  EXPECT_EQ(count(host, Counter::rx_datagrams), 7u);
+}
+
+TEST(IpHost, LeavesEverythingElseToReceive) {
+  IpHost host(usual_options());
+  Bytes known = without_checksum(udp(kPeer4, kOurs4, kPayload));
+  ASSERT_LT(remember(host, known), IpHost::kPlaces);
+  for (Bytes frame :
+       {edited(udp(kPeer4, kOurs4, kPayload), [](Bytes& f) { f[41] ^= 1; }),
+        without_checksum(udp(kOther4, kOurs4, kPayload)),
+        without_checksum(udp(kPeer4, address("192.0.2.1:5001"), kPayload)),
+        without_checksum(udp(address("192.0.2.2:6001"), kOurs4, kPayload)),
+        without_checksum(udp(kPeer4, kOurs4, kPayload, {.to_mac = kOtherMac})),
+        edited4(known, [](Bytes& f) { set16(f, 20, 0x2000); }) /* more fragments */,
+        edited4(known, [](Bytes& f) { set16(f, 20, 1); }), edited4(known, [](Bytes& f) { f[23] = 1; }),
+        edited(known, [](Bytes& f) { f[25] ^= 1; }) /* a wrong checksum */,
+        edited4(known, [](Bytes& f) { set16(f, 16, 1000); }),
+        edited4(known, [](Bytes& f) { set16(f, 16, 27); }), edited(known, [](Bytes& f) { set16(f, 38, 7); }),
+        edited(known, [](Bytes& f) { set16(f, 38, 1000); }), Bytes(known.begin(), known.begin() + 41),
+        Bytes(60, 0), Bytes(60, 0xff)}) {
+    EXPECT_EQ(repeat(host, frame).payload, nullptr) << testing::PrintToString(frame);
+  }
+  Bytes summed = udp(kPeer4, kOurs4, kPayload);
+  EXPECT_NE(repeat(host, summed).payload, nullptr);
+  Bytes wrong = edited(summed, [](Bytes& f) { f.back() ^= 1; });
+  EXPECT_EQ(repeat(host, wrong).payload, nullptr);
+  EXPECT_NE(repeat(host, wrong, true).payload, nullptr) << "the device has checked it";
+  Bytes six = udp(kPeer6, kOurs6, kPayload);
+  EXPECT_EQ(remember(host, six), IpHost::kPlaces);
+  Bytes options = udp(kPeer4, kOurs4, kPayload, {.options = Bytes(4, 1)});
+  EXPECT_EQ(remember(host, options), IpHost::kPlaces);
+}
+
+// A host that has seen nothing yet is not to be told by a frame of zeros, which is what it remembers.
+TEST(IpHost, RemembersNobodyAtFirst) {
+  IpHost host(usual_options());
+  Bytes zeros(60, 0);
+  set16(zeros, 16, 28);
+  set16(zeros, 38, 8);
+  EXPECT_EQ(repeat(host, zeros, true).payload, nullptr);
+}
+
+// Whatever bits are flipped: what is taken for a repeat, receive() gives too, from the same to the same.
+TEST(IpHost, TakesNothingForARepeatThatReceiveWouldJudgeOtherwise) {
+  IpHost host(usual_options());
+  std::array<Bytes, 3> known = {udp(kPeer4, kOurs4, kPayload),
+                                without_checksum(udp(kOther4, kOurs4, Bytes(40, 'y'))),
+                                without_checksum(udp(kPeer4, address("192.0.2.1:5002"), kPayload))};
+  std::array<IpHost::Received, IpHost::kPlaces> as_first{};
+  for (Bytes& frame : known) {
+    const IpHost::Received first = receive(host, frame);
+    as_first[host.remember(frame.data())] = first;
+  }
+  core::Rng rng(7);
+  uint32_t repeats = 0;
+  for (uint32_t i = 0; i < 200'000; ++i) {
+    Bytes frame = known[rng.below(known.size())];
+    for (uint64_t flips = rng.below(4); flips > 0; --flips)
+      frame[rng.below(frame.size())] ^= static_cast<uint8_t>(1u << rng.below(8));
+    if (rng.chance(0.7)) frame = edited4(std::move(frame), [](Bytes& f) { f[14] = 0x45; });
+    const bool checked = rng.chance(0.3);
+    const IpHost::Repeat again = repeat(host, frame, checked);
+    if (again.payload == nullptr) continue;
+    ++repeats;
+    const IpHost::Received received = receive(host, frame, {}, checked);
+    ASSERT_EQ(received.kind, Kind::kDatagram);
+    ASSERT_EQ(received.payload, again.payload);
+    ASSERT_EQ(received.length, again.length);
+    ASSERT_EQ(received.source, as_first[again.place].source);
+    ASSERT_EQ(received.destination, as_first[again.place].destination);
+  }
+  EXPECT_GT(repeats, 50'000u);
 }
 
 }  // namespace
