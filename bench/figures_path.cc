@@ -77,6 +77,22 @@ void step_figures(const PathOptions& options) {
       [&] { return make_relay(many, 1); }, [&] { return make_stock(many, 1); });
 }
 
+// From which size on a packet had better leave in the frame that it came in than be copied beside others.
+void copy_figures(const PathOptions& options) {
+  for (const uint32_t payload : {60u, 172u, 350u, 560u, 1170u}) {
+    LoadShape copied{.payload = payload, .traffic_class = relay::TrafficClass::kAudio, .labels = kHot};
+    LoadShape in_place = copied;
+    in_place.traffic_class = relay::TrafficClass::kVideoBase;
+    step(
+        options,
+        {.name = "path.copy." + std::to_string(payload),
+         .unit = "cycles/packet",
+         .peer = "the same packet in its own frame",
+         .note = std::to_string(1464 / (payload + 8)) + " to a datagram"},
+        [&] { return make_relay(copied, 1); }, [&] { return make_relay(in_place, 1); });
+  }
+}
+
 // What the stage clock costs on one relay: short slices with it and without, by turns, so that a machine that
 // slows down slows both. Of each slice's turns one in 64 is timed inside.
 void telemetry_figure(const PathOptions& options) {
@@ -176,6 +192,7 @@ int run(int count, char** words) {
   }
   step_figures(options);
   fan_out_figures(options);
+  copy_figures(options);
   telemetry_figure(options);
   ingress_figures(options);
   cores_figures(options);

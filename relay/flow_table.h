@@ -50,10 +50,11 @@ struct NewestPacket {
 
 // Whether packets flow, as far as the mesh thread is to know.
 enum class FlowStart : uint8_t {
-  kNone,        // not for a second, or not yet
-  kUnreported,  // they do, and kFlowStarted waits for room
-  kReported,
+  kNone = 0,  // not for a second, or not yet
+  kReported = 2,
+  kUnreported = 3,  // they do, and kFlowStarted waits for room
 };
+inline constexpr uint8_t kFlowStarted = 2;  // a bit of those that mean that they do
 
 struct alignas(core::kCacheLine) Flow {
   Label label;    // 0: free
@@ -76,10 +77,10 @@ struct alignas(core::kCacheLine) Flow {
   // Whether a packet under this label, from this link, needs no second thought: its source is neither new nor
   // another than it was, and there is somebody to send it to. All but the label is compared at once.
   bool flows(Label packet_label, LinkId from) const noexcept {
-    constexpr uint64_t kCompared = 0xffff'00ff'0000'ffffu;  // not output_count, nor traffic_class
-    constexpr uint64_t kExpected =
-        uint64_t{static_cast<uint8_t>(FlowSource::kUpstream)} << (8 * (offsetof(Flow, source) - 4)) |
-        uint64_t{static_cast<uint8_t>(FlowStart::kReported)} << (8 * (offsetof(Flow, start) - 4));
+    constexpr uint64_t kCompared = 0xff02'00ff'0000'ffffu;  // not output_count, nor traffic_class
+    constexpr uint64_t kExpected = uint64_t{static_cast<uint8_t>(FlowSource::kUpstream)}
+                                       << (8 * (offsetof(Flow, source) - 4)) |
+                                   uint64_t{kFlowStarted} << (8 * (offsetof(Flow, start) - 4));
     static_assert(offsetof(Flow, peer) == 4 && offsetof(Flow, output_count) == 6 &&
                   offsetof(Flow, traffic_class) == 9 && offsetof(Flow, resuming) == 11);
     static_assert(std::endian::native == std::endian::little);

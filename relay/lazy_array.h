@@ -11,6 +11,8 @@
 // One allocation, in the constructor; none later. Owned and used by one thread.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -34,6 +36,7 @@ class LazyArray {
     TL_CHECK(block_ != nullptr);
     const auto address = reinterpret_cast<std::uintptr_t>(block_);
     items_ = reinterpret_cast<T*>((address + kAlign - 1) & ~(kAlign - 1));
+    if (bytes >= kWorthHugePages) ask_for_huge_pages(address, bytes);
   }
   ~LazyArray() { std::free(block_); }
   LazyArray(const LazyArray&) = delete;
@@ -50,6 +53,17 @@ class LazyArray {
   std::size_t size() const noexcept { return size_; }
 
  private:
+  // From here on a random element costs more in address translation than in itself; and the 2 MiB that are
+  // touched with the first of them are little beside it.
+  static constexpr std::size_t kWorthHugePages = std::size_t{16} << 20;
+  // Where the system has transparent huge pages for who asks. If not, they are ordinary ones.
+  static void ask_for_huge_pages(std::uintptr_t address, std::size_t bytes) noexcept {
+    constexpr std::uintptr_t kHugePage = std::uintptr_t{2} << 20;
+    const std::uintptr_t first = (address + kHugePage - 1) & ~(kHugePage - 1);
+    const std::uintptr_t end = (address + bytes) & ~(kHugePage - 1);
+    (void)madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+  }
+
   static constexpr std::uintptr_t kAlign = alignof(T) > 64 ? alignof(T) : 64;
   void* block_ = nullptr;
   T* items_ = nullptr;

@@ -4,7 +4,7 @@
 //                                               the mesh thread, other data cores) are in
 //                                               relay/packet_path_edges.cc
 //   open_batch, split                           authenticated, new, taken apart into records; and the short
-//                                               way, which most packets between servers take: on to their links
+//                                               way, which most of a relay's packets take: on to their links
 //                                               (relay/packet_path_open.cc)
 //   locate, fan_out, deliver                    label -> flow -> outputs
 //   to_queue, to_tap, to_link                   copied, once, into what leaves
@@ -160,7 +160,7 @@ DropReason PacketPath::find_flow(Record& record) noexcept {
   }
   if (from_source) return DropReason::wrong_direction;
   bool from_output = false;
-  flows_.for_each_output(flow, [&](OutputSlot& output, uint64_t) {
+  flows_.for_each_output(flow, [&](OutputSlot& output, const uint64_t&) {
     from_output = output.kind == OutputKind::kLink && output.target == record.link;
     return !from_output;
   });
@@ -202,7 +202,7 @@ void PacketPath::deliver(Flow& flow, FlowId id, Group group) noexcept {
   accounting_.received((flow.output_count - 1u) * group.size());
   // What a record lies in is needed by nobody after the last output.
   uint32_t left = transmitter_.sends_received() ? flow.output_count : 0u;
-  flows_.for_each_output(flow, [&](OutputSlot& output, uint64_t handle) {
+  flows_.for_each_output(flow, [&](OutputSlot& output, const uint64_t& handle) {
     switch (output.kind) {
       case OutputKind::kLink:
         left == 1 ? to_link<true>(id, output, group) : to_link<false>(id, output, group);

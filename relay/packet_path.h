@@ -241,6 +241,14 @@ class PacketPath {
     uint64_t bytes = 0;
   };
   Straight straight_;
+  // The stream that the last one was appended to, and for which outputs it is. Good until a command is
+  // carried out.
+  struct Appending {
+    uint32_t where = 0;
+    LaneWriter::StreamKind kind{};
+    LaneWriter::Stream* stream = nullptr;
+  };
+  Appending appending_;
   // Where packets go that leave in frames, by link; one bit for each that was begun for this batch.
   LazyArray<LaneWriter::Forwarding> forwardings_;
   uint32_t forwardings_begun_ = 0;

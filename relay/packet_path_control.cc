@@ -44,7 +44,10 @@ uint32_t PacketPath::take_commands() noexcept {
     }
   }
   if (taken == kCommandsPerRun) unfinished_ = true;
-  if (taken > 0) opening_word_ = kNoLane;  // its session may be gone
+  if (taken > 0) {  // its session may be gone
+    opening_word_ = kNoLane;
+    appending_ = {};
+  }
   return taken;
 }
 
@@ -104,7 +107,7 @@ bool PacketPath::open_flow(const FlowOpen& open) noexcept {
 bool PacketPath::close_flow(FlowId id) noexcept {
   if (!flows_.is_open(id)) return false;
   taps_.close_ingest(id);
-  flows_.for_each_output(flows_.at(id), [&](OutputSlot& output, uint64_t) {
+  flows_.for_each_output(flows_.at(id), [&](OutputSlot& output, const uint64_t&) {
     if (output.kind == OutputKind::kLink) liveness_.lane_unused(output.target, output.remote_core);
     if (output.kind == OutputKind::kEgress) taps_.set_egress_flow(output.target, flows_.none());
     return true;

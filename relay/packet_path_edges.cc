@@ -72,7 +72,7 @@ void PacketPath::take_host_packet(uint16_t queue, const HostPacket& packet) noex
   record.ttl = kPublishedTtl;
   if (packet.kind == HostPacketKind::kFeedback) {
     bool acquired = false;  // by this very host, under this name
-    flows_.for_each_output(flow, [&](OutputSlot& output, uint64_t handle) {
+    flows_.for_each_output(flow, [&](OutputSlot& output, const uint64_t& handle) {
       acquired = output.kind == OutputKind::kQueue && output.target == queue && handle == packet.handle;
       return !acquired;
     });

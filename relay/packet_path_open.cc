@@ -28,12 +28,18 @@ namespace trunkline::relay {
 
 void PacketPath::open_received(uint32_t count) noexcept {
   const StageScope stage(accounting_.clock, Stage::open);
+  if (count == 0) return;
   const bool in_frames = transmitter_.sends_received();
+  uint16_t port = received_[0].owner_port;
+  const Endpoint* endpoint = &taps_.endpoint(port);
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 1 < count) __builtin_prefetch(received_[i + 1].data);
     const core::Packet& packet = received_[i];
-    const Endpoint& endpoint = taps_.endpoint(packet.owner_port);
-    switch (endpoint.use) {
+    if (packet.owner_port != port) {  // most came to the same
+      port = packet.owner_port;
+      endpoint = &taps_.endpoint(port);
+    }
+    switch (endpoint->use) {
       case EndpointUse::kMesh:
         if (in_frames) {
           open_datagram(packet, packet.data, packet.length, static_cast<uint8_t>(i + 1));
@@ -42,7 +48,7 @@ void PacketPath::open_received(uint32_t count) noexcept {
         }
         break;
       case EndpointUse::kIngest:
-        take_published(packet, endpoint.flow);
+        take_published(packet, endpoint->flow);
         break;
       case EndpointUse::kEgress:
         take_from_subscriber(packet);
@@ -337,7 +343,7 @@ bool PacketPath::fan_out_alone(const Session& session, Flow& flow, uint32_t at) 
 // All but the last output get a copy. Contract: all_straight(), so that each has its lane.
 void PacketPath::fan_out_straight(Flow& flow, LaneWriter::Forwarding::Waiting waiting) noexcept {
   uint32_t left = flow.output_count;
-  flows_.for_each_output(flow, [&](OutputSlot& output, uint64_t) {
+  flows_.for_each_output(flow, [&](OutputSlot& output, const uint64_t&) {
     LaneWriter::Forwarding& to = *forwarding_to(output);
     waiting.label = output.label;
     --left == 0 ? lanes_.forward(to, waiting) : forward_copy(to, output, waiting);
@@ -360,7 +366,7 @@ void PacketPath::forward_copy(LaneWriter::Forwarding& to, OutputSlot& output,
 
 bool PacketPath::all_straight(Flow& flow, uint32_t plain) noexcept {
   bool straight = true;
-  flows_.for_each_output(flow, [&](OutputSlot& output, uint64_t) {
+  flows_.for_each_output(flow, [&](OutputSlot& output, const uint64_t&) {
     const LaneWriter::Forwarding* const to = output.broken ? nullptr : forwarding_to(output);
     straight = to != nullptr && plain <= to->max_plain;
     return straight;
@@ -415,12 +421,12 @@ inline bool PacketPath::append_to_all(Flow& flow, const uint8_t* record, RecordW
     return true;
   }
   bool straight = true;
-  flows_.for_each_output(flow, [&](OutputSlot& output, uint64_t) {
+  flows_.for_each_output(flow, [&](OutputSlot& output, const uint64_t&) {
     straight = stream_to(output, kind, plain) != nullptr;
     return straight;
   });
   if (!straight) return false;
-  flows_.for_each_output(flow, [&](OutputSlot& output, uint64_t) {
+  flows_.for_each_output(flow, [&](OutputSlot& output, const uint64_t&) {
     append_to(*stream_to(output, kind, plain), flows_.id_of(flow), output, record, header);
     return true;
   });
@@ -444,10 +450,12 @@ inline void PacketPath::append_to(LaneWriter::Stream& stream, FlowId id, OutputS
 // The stream in which `plain` bytes of a datagram go to this output; nullptr: the long way judges it.
 inline LaneWriter::Stream* PacketPath::stream_to(const OutputSlot& output, LaneWriter::StreamKind kind,
                                                  uint32_t plain) noexcept {
-  if (output.kind != OutputKind::kLink || output.broken || sessions_.active(output.target) == nullptr)
-    return nullptr;
-  LaneWriter::Stream& stream = lanes_.stream(output.target, CoreId{output.remote_core}, kind);
-  return plain <= stream.max_plain ? &stream : nullptr;
+  if (output.broken) return nullptr;
+  if (output.where() != appending_.where || kind != appending_.kind) {
+    if (output.kind != OutputKind::kLink || sessions_.active(output.target) == nullptr) return nullptr;
+    appending_ = {output.where(), kind, &lanes_.stream(output.target, CoreId{output.remote_core}, kind)};
+  }
+  return plain <= appending_.stream->max_plain ? appending_.stream : nullptr;
 }
 
 // Contract: nothing waits unsealed.

@@ -81,7 +81,8 @@ DeviceLoad::DeviceLoad(const LoadShape& shape) : shape_(shape), head_(kHead), or
   relay::encode_header(&head_[kHeader], header);
   relay::RecordHeader record;
   record.kind = relay::RecordKind::kMedia;
-  record.traffic_class = shape.payload < 400 ? relay::TrafficClass::kAudio : relay::TrafficClass::kVideoBase;
+  record.traffic_class = shape.traffic_class.value_or(shape.payload < 400 ? relay::TrafficClass::kAudio
+                                                                          : relay::TrafficClass::kVideoBase);
   record.ttl = 3;
   record.length = static_cast<uint16_t>(shape.payload);
   relay::encode_record(&head_[kRecord], record);

@@ -8,11 +8,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/ids.h"
 #include "core/udp_address.h"
 #include "relay/crypto.h"
+#include "relay/wire.h"
 
 namespace trunkline::bench {
 
@@ -23,8 +25,10 @@ inline constexpr auto kToAddress = core::UdpAddress::v4(198, 18, 0, 3, 7000);
 
 struct LoadShape {
   uint32_t payload = 1200;  // RTP bytes
-  uint32_t labels = 4096;   // hot flows, used in order
-  bool shuffled = false;    // in the order of a random permutation instead
+  // Audio shares datagrams, video leaves in its frame. By the size, unless it says.
+  std::optional<relay::TrafficClass> traffic_class{};
+  uint32_t labels = 4096;  // hot flows, used in order
+  bool shuffled = false;   // in the order of a random permutation instead
   // Of the relay's data cores, the one that the datagrams belong to; it need not be the one that gets them.
   core::CoreId owner{};
   uint32_t cores = 1;
