@@ -155,6 +155,7 @@ void PacketPath::hand_over(const core::Packet& packet, Bytes datagram, CoreId to
 }
 
 uint32_t PacketPath::take_over() noexcept {
+  constexpr uint32_t kPrefetchedBytes = 4 * core::kCacheLine;
   rings_.handover->finish();  // what this run handed over is on its way before we work for ourselves
   uint32_t taken = 0;
   for (HandoverLane* const lane : rings_.handover->incoming()) {
@@ -162,7 +163,9 @@ uint32_t PacketPath::take_over() noexcept {
     if (packets.empty()) continue;
     take_commands();  // as in receive()
     const StageScope stage(accounting_.clock, Stage::open);
-    for (const core::Packet& packet : packets) core::prefetch_line(packet.data);
+    // All of an audio packet lies in the giver's cache; of a longer one, what is read comes first.
+    for (const core::Packet& packet : packets)
+      core::prefetch(packet.data, std::min(packet.length, kPrefetchedBytes));
     for (const core::Packet& packet : packets) open(packet, 0);
     open_batch();
     relay_batch();
