@@ -33,7 +33,7 @@ namespace trunkline::relay {
 #define TRUNKLINE_STAGES(X)                                                                       \
   X(receive,  "the port's receive call, and giving back what it received")                        \
   X(open,     "datagrams authenticated and split; what came from hosts and taps judged")           \
-  X(locate,   "label to flow")                                                                     \
+  X(locate,   "label to flow, off the short way")                                                           \
   X(fan_out,  "copied to each output")                                                             \
   X(seal,     "datagrams closed and sealed")                                                       \
   X(transmit, "runs sorted by importance, and the port's transmit call")                              \
