@@ -5,8 +5,9 @@
 //   SessionCrypto  seals and opens the datagrams of one session on one data core; called once per run of
 //   datagrams.
 //
-// Suites: `null` (relay/null_suite.h) for laboratories: it authenticates nothing and hides nothing. The
-// simulator has one of its own that detects corruption.
+// Suites: the sealed ones (relay/sealed_suite.h) encrypt and authenticate. `null` (relay/null_suite.h) is for
+// laboratories: it authenticates nothing and hides nothing. The simulator has one of its own that detects
+// corruption.
 #pragma once
 
 #include <array>
@@ -18,7 +19,14 @@
 
 namespace trunkline::relay {
 
-enum class Suite : uint8_t { kNull = 0, kModel = 15 };
+// The numbers are part of the wire: lane keys are derived from them (docs/protocol.md).
+enum class Suite : uint8_t {
+  kNull = 0,
+  kAes128Gcm = 1,
+  kAes256Gcm = 2,
+  kChaCha20Poly1305 = 3,
+  kModel = 15,
+};
 
 // What a completed handshake gives. `secret` values differ per direction; lane keys are derived from them
 // over (sender core, receiver core).

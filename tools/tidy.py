@@ -46,6 +46,7 @@ MAY_LOCK = {"io/dpdk/eal.cc"}
 # Each vendor's header is included by one file of the library and its command; tests and benches may look directly.
 VENDORS = {
     "liburing": re.compile(r"^liburing"),
+    "Intel's multi-buffer library": re.compile(r"^intel-ipsec-mb\.h"),
     "DPDK": re.compile(r"^rte_"),
     "toml++": re.compile(r"^toml\+\+/"),
     "spdlog": re.compile(r"^spdlog/"),
