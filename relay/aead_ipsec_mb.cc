@@ -2,69 +2,35 @@
 // 800-38D) and ChaCha20-Poly1305 (RFC 8439).
 //
 // Of the library's interfaces each cipher takes the one that measured faster (docs/decisions/0012):
-//   AES-GCM            the direct functions: plain code over (key, text), no state, so all cores share a
-//   table
-//                      of pointers.
+//   AES-GCM            the direct functions: plain code over (key, text), so a core needs no more of its copy
+//   of
+//                      the library (relay/ipsec_mb.h) than three pointers.
 //   ChaCha20-Poly1305  the job interface: a third faster at 172 bytes than the direct functions in three
 //   calls.
-//                      Its queue is state, so each core has a manager of its own, 52 KiB.
+//                      Its queue is state: each core has a manager of its own, 52 KiB.
 //
-// The nonces of a run are all written before the first datagram is sealed: a load of 12 bytes right behind
-// the store of the counter in them waits for the store to retire, 15 ns per datagram.
-//
-// The direct functions reset the library's error word in each call, a store into one cache line of the
-// process: two cores that seal at once cost each other 4 ns per 172-byte datagram.
-#include <intel-ipsec-mb.h>
-
+// The caller writes the nonces of a whole run before the first datagram is sealed: the library loads 12 bytes
+// of a nonce at once, and right behind the stores that made them it would wait for these to retire, 15 ns per
+// datagram.
+#include <array>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "core/check.h"
 #include "relay/aead.h"
+#include "relay/ipsec_mb.h"
 #include "relay/wire.h"
 
 namespace trunkline::relay {
 namespace {
 
 constexpr uint64_t kNonceBytes = 12;
-static_assert(sizeof(gcm_key_data) <= sizeof(AeadKey) && alignof(gcm_key_data) <= alignof(AeadKey));
+static_assert(sizeof(gcm_key_data) <= sizeof(AeadKey));  // whose alignment is the one that the library wants
 
 // All bytes are looked at, wherever the first difference is.
 bool tags_equal(const uint8_t* a, const uint8_t* b) noexcept {
   return ((load_be64(a) ^ load_be64(b)) | (load_be64(a + 8) ^ load_be64(b + 8))) == 0;
-}
-
-// ---- the library
-
-struct FreeManager {
-  void operator()(IMB_MGR* manager) const noexcept { free_mb_mgr(manager); }
-};
-using Manager = std::unique_ptr<IMB_MGR, FreeManager>;
-
-core::Error error(const std::string& text) {
-  return {0, "sealed suites: " + text};
-}
-
-// Chooses the code for this CPU and lets it test itself.
-core::Result<Manager> make_manager() {
-  Manager manager(alloc_mb_mgr(0));
-  if (!manager) return error("no memory for Intel's multi-buffer library; give this process more");
-  init_mb_mgr_auto(manager.get(), nullptr);
-  if (const int code = imb_get_errno(manager.get()); code != 0) {
-    return error("Intel's multi-buffer library does not start on this CPU: " +
-                 std::string(imb_get_strerror(code)) + "; it needs x86-64 with SSE4.2");
-  }
-  if ((manager->features & IMB_FEATURE_SELF_TEST) == 0) {
-    return error(
-        "this build of Intel's multi-buffer library has no self-test; install Debian's libipsec-mb1");
-  }
-  if ((manager->features & IMB_FEATURE_SELF_TEST_PASS) == 0) {
-    return error(
-        "the self-test of Intel's multi-buffer library fails: it computes wrong results on this machine; "
-        "reinstall libipsec-mb1, and do not use the machine if it fails again");
-  }
-  return manager;
 }
 
 // ---- AES-GCM
@@ -77,39 +43,45 @@ struct GcmFunctions {
 
 class AesGcm final : public Aead {
  public:
-  explicit AesGcm(const GcmFunctions& gcm) noexcept : gcm_(gcm) {}
+  using Cores = std::array<GcmFunctions, core::kMaxCores>;
+
+  AesGcm(const Cores& cores, uint32_t count) noexcept : cores_(cores), count_(count) {}
 
   void expand(std::span<const uint8_t, 32> key, AeadKey& out) const noexcept override {
-    gcm_.expand(key.data(), reinterpret_cast<gcm_key_data*>(out.bytes));
+    cores_[0].expand(key.data(), reinterpret_cast<gcm_key_data*>(out.bytes));
   }
 
-  void seal(core::CoreId, const AeadKey& key, std::span<const AeadNonce> nonces, uint32_t header,
+  void seal(core::CoreId core, const AeadKey& key, std::span<const AeadNonce> nonces, uint32_t header,
             std::span<SealJob> jobs) noexcept override {
+    TL_CHECK(core.value < count_);
     const auto* const expanded = reinterpret_cast<const gcm_key_data*>(key.bytes);
+    const aes_gcm_enc_dec_t seal_one = cores_[core.value].seal;
     gcm_context_data context;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       uint8_t* const text = jobs[i].data + header;
-      gcm_.seal(expanded, &context, text, text, jobs[i].length - header, nonces[i].bytes, jobs[i].data,
-                header, jobs[i].data + jobs[i].length, kTagBytes);
+      seal_one(expanded, &context, text, text, jobs[i].length - header, nonces[i].bytes, jobs[i].data, header,
+               jobs[i].data + jobs[i].length, kTagBytes);
     }
   }
 
-  void open(core::CoreId, const AeadKey& key, std::span<const AeadNonce> nonces, uint32_t header,
+  void open(core::CoreId core, const AeadKey& key, std::span<const AeadNonce> nonces, uint32_t header,
             std::span<OpenJob> jobs) noexcept override {
+    TL_CHECK(core.value < count_);
     const auto* const expanded = reinterpret_cast<const gcm_key_data*>(key.bytes);
+    const aes_gcm_enc_dec_t open_one = cores_[core.value].open;
     gcm_context_data context;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       uint8_t* const text = jobs[i].data + header;
       const uint32_t length = jobs[i].length - header - kTagBytes;
       uint8_t tag[kTagBytes];
-      gcm_.open(expanded, &context, text, text, length, nonces[i].bytes, jobs[i].data, header, tag,
-                kTagBytes);
+      open_one(expanded, &context, text, text, length, nonces[i].bytes, jobs[i].data, header, tag, kTagBytes);
       jobs[i].authentic = tags_equal(tag, text + length);
     }
   }
 
  private:
-  GcmFunctions gcm_;
+  Cores cores_;
+  uint32_t count_;
 };
 
 // ---- ChaCha20-Poly1305
@@ -180,26 +152,28 @@ class ChaCha20Poly1305 final : public Aead {
   std::vector<Manager> managers_;
 };
 
-core::Result<std::unique_ptr<Aead>> make_aes_gcm(Suite suite) {
-  core::Result<Manager> made = make_manager();
-  if (!made) return made.error();
-  const IMB_MGR& library = **made;
-  constexpr uint64_t kNeeded = IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ;
-  if ((library.features & kNeeded) != kNeeded) {
-    return error(
-        "AES-GCM needs a CPU with the instructions AES and PCLMULQDQ, and this one lacks them; use "
-        "chacha20-poly1305 in the whole cluster");
+core::Result<std::unique_ptr<Aead>> make_aes_gcm(bool short_key, uint32_t data_cores) {
+  AesGcm::Cores cores{};
+  for (uint32_t core = 0; core < data_cores; ++core) {
+    const core::Result<Manager> made = make_manager({static_cast<uint8_t>(core)}, data_cores);
+    if (!made) return made.error();
+    const IMB_MGR& library = **made;
+    constexpr uint64_t kNeeded = IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ;
+    if ((library.features & kNeeded) != kNeeded) {
+      return sealed_suites_error(
+          "AES-GCM needs a CPU with the instructions AES and PCLMULQDQ, and this one lacks them; use "
+          "chacha20-poly1305 in the whole cluster");
+    }
+    cores[core] = short_key ? GcmFunctions{library.gcm128_pre, library.gcm128_enc, library.gcm128_dec}
+                            : GcmFunctions{library.gcm256_pre, library.gcm256_enc, library.gcm256_dec};
   }
-  const bool short_key = suite == Suite::kAes128Gcm;
-  return std::unique_ptr<Aead>(
-      new AesGcm(short_key ? GcmFunctions{library.gcm128_pre, library.gcm128_enc, library.gcm128_dec}
-                           : GcmFunctions{library.gcm256_pre, library.gcm256_enc, library.gcm256_dec}));
+  return std::unique_ptr<Aead>(new AesGcm(cores, data_cores));
 }
 
 core::Result<std::unique_ptr<Aead>> make_chacha(uint32_t data_cores) {
   std::vector<Manager> managers;
   for (uint32_t core = 0; core < data_cores; ++core) {
-    core::Result<Manager> made = make_manager();
+    core::Result<Manager> made = make_manager({static_cast<uint8_t>(core)}, data_cores);
     if (!made) return made.error();
     managers.push_back(std::move(*made));
   }
@@ -213,15 +187,16 @@ core::Result<std::unique_ptr<Aead>> Aead::make(Suite suite, uint32_t data_cores)
   switch (suite) {
     case Suite::kAes128Gcm:
     case Suite::kAes256Gcm:
-      return make_aes_gcm(suite);
+      return make_aes_gcm(suite == Suite::kAes128Gcm, data_cores);
     case Suite::kChaCha20Poly1305:
       return make_chacha(data_cores);
     case Suite::kNull:
     case Suite::kModel:
       break;
   }
-  return error("suite number " + std::to_string(static_cast<int>(suite)) +
-               " is not a sealed one; there are aes-128-gcm, aes-256-gcm and chacha20-poly1305");
+  return sealed_suites_error(
+      "suite number " + std::to_string(static_cast<int>(suite)) +
+      " is not a sealed one; there are aes-128-gcm, aes-256-gcm and chacha20-poly1305");
 }
 
 }  // namespace trunkline::relay

@@ -36,7 +36,7 @@ constexpr std::size_t cipher_key_bytes(Suite suite) noexcept {
   return 0;
 }
 
-// `secret` is that of the direction from `from`'s node to `to`'s. Contract: a sealed suite. About 4 us; any
+// `secret` is that of the direction from `from`'s node to `to`'s. Contract: a sealed suite. 1 to 2 us; any
 // thread; allocates nothing.
 LaneKey derive_lane_key(std::span<const uint8_t, kHkdfSecretBytes> secret, Suite suite, core::CoreId from,
                         core::CoreId to) noexcept;

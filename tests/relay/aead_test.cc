@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <fstream>
 #include <string>
 
 #include "relay/wire.h"
@@ -128,6 +129,37 @@ INSTANTIATE_TEST_SUITE_P(All, AeadVectors, testing::ValuesIn(kVectors), [](const
   }
   return name;
 });
+
+// relay/ipsec_mb.h: the code of four copies is mapped four times.
+TEST(Aead, CoresOfOneNodeHaveCopiesOfTheLibraryOfTheirOwn) {
+  ASSERT_TRUE(Aead::make(Suite::kAes128Gcm, 4));
+  int copies = 0;
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    copies +=
+        line.find("libIPSec_MB") != std::string::npos && line.find(" r-xp ") != std::string::npos ? 1 : 0;
+  }
+  EXPECT_EQ(copies, 4);
+}
+
+TEST(Aead, EveryCoreSealsTheSameBytes) {
+  for (const Suite suite : {Suite::kAes128Gcm, Suite::kAes256Gcm, Suite::kChaCha20Poly1305}) {
+    const auto made = Aead::make(suite, core::kMaxCores);
+    ASSERT_TRUE(made) << made.error().text;
+    AeadKey key;
+    const std::array<uint8_t, 32> secret{1, 2, 3};
+    (*made)->expand(secret, key);
+    const AeadNonce nonce{{4, 5, 6}};
+    Buffer first;
+    for (uint8_t core = 0; core < core::kMaxCores; ++core) {
+      Buffer datagram(700, 0x33);
+      SealJob job{datagram.data(), 700 - kTagBytes};
+      (*made)->seal({core}, key, {&nonce, 1}, kHeaderBytes, {&job, 1});
+      if (core == 0) first = datagram;
+      EXPECT_EQ(datagram, first) << int{core};
+    }
+  }
+}
 
 TEST(Aead, IsMadeForSealedSuitesOnlyAndSaysWhichThereAre) {
   for (const Suite suite : {Suite::kNull, Suite::kModel, static_cast<Suite>(7)}) {
