@@ -12,6 +12,8 @@ ROWS = {
     "sockets": (["sockets.plain.1200", "sockets.paced.1200", "sockets.bundle.wait"], ["--seconds", "0.1"]),
     "path": (["path.step.172", "path.fanout.clone", "path.telemetry", "path.ingress", "path.cores2", "path.handover"],
              ["--scale", "0.01"]),
+    "seal": (["seal.172", "seal.1200", "seal.aes256", "seal.chacha", "seal.open", "seal.bare", "seal.cores2"],
+             ["--scale", "0.01"]),
     "core": (["ring.rtt", "timer.scale", "histogram.record", "pages.touch.1m", "alloc.control"], ["--scale", "0.01"]),
 }
 ALONE = {"histogram.record"}  # has no peer: the goal is on the value itself
