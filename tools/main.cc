@@ -6,11 +6,59 @@
 #include "tools/demo/demo_command.h"
 #include "tools/doctor/doctor_command.h"
 #include "tools/explain/explain_command.h"
+#include "tools/keys/keys_command.h"
 #include "tools/node/node_command.h"
 #include "trunkline/trunkline.h"
 
+namespace {
+
+namespace tools = trunkline::tools;
+
+// `keys` and the four commands below it, with what the command line says of each.
+struct Keys {
+  explicit Keys(CLI::App& above)
+      : app(above.add_subcommand("keys", "make and show the keys of a cluster and its nodes")) {
+    app->require_subcommand(1);
+    cluster_app = app->add_subcommand("cluster", "make the key that signs the certificates of a cluster");
+    cluster_app->add_option("--name", cluster.name, "the cluster's name, as node.cluster")->required();
+    cluster_app->add_option("--out", cluster.out, "directory for the two files")->required();
+
+    node_app = app->add_subcommand("node", "make a node's key and its certificate");
+    node_app->add_option("--cluster-key", node.cluster_key, "file with the cluster's secret key")->required();
+    node_app->add_option("--node", node.node, "the node's id, as node.id")->required();
+    node_app->add_option("--region", node.region, "where it runs, as node.region")->required();
+    node_app->add_option("--role", node.roles, "publish | acquire | relay; may be given again; without: all");
+    node_app->add_option("--days", node.days, "how long the certificate is valid")
+        ->check(CLI::Range(1, 3650));
+    node_app->add_option("--node-key", node.node_key,
+                         "file with the node's secret or public key: only a certificate is made");
+    node_app->add_option("--out", node.out, "directory for the files")->required();
+
+    show_app = app->add_subcommand("show", "what a file holds; of a secret only what is public");
+    show_app->add_option("file", show.file, "a key or a certificate")->required();
+    show_app->add_option("--trust", show.trusted,
+                         "file with a cluster's public key: judges a certificate; at most two");
+    public_app = app->add_subcommand("public", "the public line of a key or a certificate");
+    public_app->add_option("file", public_file, "a key or a certificate")->required();
+  }
+  int run() const {
+    if (*cluster_app) return tools::run_keys_cluster(cluster);
+    if (*node_app) return tools::run_keys_node(node);
+    if (*show_app) return tools::run_keys_show(show);
+    return tools::run_keys_public(public_file);
+  }
+
+  CLI::App* app;
+  CLI::App *cluster_app, *node_app, *show_app, *public_app;
+  tools::KeysClusterCommand cluster;
+  tools::KeysNodeCommand node;
+  tools::KeysShowCommand show;
+  std::string public_file;
+};
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  namespace tools = trunkline::tools;
   CLI::App app{"Trunkline: the trunk between SFU nodes"};
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("trunkline ") + tl_version());
@@ -60,10 +108,13 @@ int main(int argc, char** argv) {
                           "the node's TOML file: node.admin is its socket");
   flights_app->add_option("--admin", flights.admin_path, "the node's admin socket");
 
+  const Keys keys(app);
+
   CLI11_PARSE(app, argc, argv);
   if (*node_app) return tools::run_node(node);
   if (*demo_app) return tools::run_demo(demo);
   if (*explain_app) return tools::run_explain(explain);
   if (*flights_app) return tools::run_flights(flights);
+  if (*keys.app) return keys.run();
   return tools::run_doctor(doctor);
 }
