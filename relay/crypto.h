@@ -5,9 +5,9 @@
 //   SessionCrypto  seals and opens the datagrams of one session on one data core; called once per run of
 //   datagrams.
 //
-// Suites: the sealed ones (relay/sealed_suite.h) encrypt and authenticate. `null` (relay/null_suite.h) is for
-// laboratories: it authenticates nothing and hides nothing. The simulator has one of its own that detects
-// corruption.
+// Suites: the sealed ones have the sealed handshake (relay/sealed_handshake.h) and differ in what encrypts and
+// authenticates the datagrams (relay/sealed_suite.h). `null` (relay/null_suite.h) is for laboratories: it
+// authenticates nothing and hides nothing. The simulator has one of its own that detects corruption.
 #pragma once
 
 #include <array>
@@ -16,8 +16,12 @@
 #include <span>
 
 #include "core/ids.h"
+#include "core/time.h"
+#include "core/udp_address.h"
 
 namespace trunkline::relay {
+
+struct Certificate;  // relay/certificate.h
 
 // The numbers are part of the wire: lane keys are derived from them (docs/protocol.md).
 enum class Suite : uint8_t {
@@ -57,6 +61,12 @@ class SessionCrypto {
   virtual void open(core::CoreId from, core::CoreId to, std::span<OpenJob> jobs) noexcept = 0;
 };
 
+// Whom an exchange is to be with: what the configuration says of a peer, or an earlier certificate of it.
+struct ExpectedPeer {
+  core::NodeId node{};
+  std::array<uint8_t, 32> public_key{};  // X25519
+};
+
 // One exchange at a time; begin() forgets the last one. Never allocates after construction.
 class Handshake {
  public:
@@ -71,10 +81,43 @@ class Handshake {
   struct Read {
     bool ok = false;
     std::span<const uint8_t> payload{};
+    // Of one that is not ok: why, when the sender does hold the key that it names, but its certificate is not
+    // accepted. A sentence with static storage, for a log line now and then; nullptr: not worth one.
+    const char* reason = nullptr;
   };
   virtual Read read(uint8_t message, std::span<uint8_t> in) noexcept = 0;
   // After msg2 was written or read.
   virtual SessionKeys keys() const noexcept = 0;
+
+  // ---- what only suites with keys need; to the laboratory's it means nothing
+
+  // Whom the exchanges of this object are with, until it is said again. Who writes msg1 needs it first. What
+  // is read is accepted of this node only, and of msg2 only with this key; a peer that writes msg1 may have a
+  // new key, with a certificate for it. An object that was never told reads msg1 of any node.
+  virtual void expect(const ExpectedPeer& peer) noexcept { (void)peer; }
+  // The certificate that was verified in the last read() that was ok, of msg1 or msg2; valid until the next
+  // one or begin(). Who is told a node id in a payload compares. nullptr: nobody is authenticated.
+  virtual const Certificate* peer() const noexcept { return nullptr; }
+
+  // What to do with a msg1, before anything that costs: read it, ignore it, or, as a responder under load,
+  // send the `reply_length` bytes in `reply`, behind a header of type kCookieReply.
+  struct Admission {
+    enum class Verdict : uint8_t { kRead, kIgnore, kReply } verdict = Verdict::kRead;
+    std::size_t reply_length = 0;
+  };
+  virtual Admission admit(std::span<const uint8_t> msg1, const core::UdpAddress& from, core::Nanos now,
+                          std::span<uint8_t> reply) noexcept {
+    (void)msg1, (void)from, (void)now, (void)reply;
+    return {};
+  }
+  // Reads such a reply to the msg1 that this object wrote last. False: it is not one; nothing has changed.
+  virtual bool read_cookie(std::span<const uint8_t> in, core::Nanos now) noexcept {
+    (void)in, (void)now;
+    return false;
+  }
+  // Puts the cookie that was read, if it is still good, into a msg1 that this object wrote. To be called
+  // before each sending of it.
+  virtual void stamp(std::span<uint8_t> msg1, core::Nanos now) noexcept { (void)msg1, (void)now; }
 };
 
 // Given to a node at start: makes the objects above. May allocate; called at construction (handshakes, one

@@ -139,7 +139,7 @@ SymmetricState::Split SymmetricState::split() const noexcept {
 // ---- section 5.3
 
 HandshakeState::HandshakeState(Next next, Bytes prologue, const KeyPair& mine, const Key& responder) noexcept
-    : static_(mine), next_(next) {
+    : static_(&mine), next_(next) {
   symmetric_.mix_hash(prologue);
   symmetric_.mix_hash(responder);  // the pre-message "<- s"
 }
@@ -176,10 +176,10 @@ size_t HandshakeState::write(const KeyPair& ephemeral, Bytes payload, std::span<
   symmetric_.mix_hash(ephemeral_.public_key);
   rest = rest.subspan(kKeyBytes);
   if (first) {
-    if (!mix_dh(ephemeral_.secret, peer_)) return 0;                                     // es
-    symmetric_.encrypt_and_hash(static_.public_key, rest.first(kKeyBytes + kTagBytes));  // s
+    if (!mix_dh(ephemeral_.secret, peer_)) return 0;                                      // es
+    symmetric_.encrypt_and_hash(static_->public_key, rest.first(kKeyBytes + kTagBytes));  // s
     rest = rest.subspan(kKeyBytes + kTagBytes);
-    if (!mix_dh(static_.secret, peer_)) return 0;  // ss
+    if (!mix_dh(static_->secret, peer_)) return 0;  // ss
   } else {
     if (!mix_dh(ephemeral_.secret, peer_ephemeral_)) return 0;  // ee
     if (!mix_dh(ephemeral_.secret, peer_)) return 0;            // se
@@ -203,15 +203,15 @@ bool HandshakeState::read(Bytes message, std::span<uint8_t> payload) noexcept {
 }
 
 bool HandshakeState::read_tokens1(ByteReader& in) noexcept {
-  if (!mix_dh(static_.secret, peer_ephemeral_)) return false;  // es
+  if (!mix_dh(static_->secret, peer_ephemeral_)) return false;  // es
   const Bytes sealed = in.take(kKeyBytes + kTagBytes);
   if (!in.ok() || !symmetric_.decrypt_and_hash(sealed, peer_)) return false;  // s
-  return mix_dh(static_.secret, peer_);                                       // ss
+  return mix_dh(static_->secret, peer_);                                      // ss
 }
 
 bool HandshakeState::read_tokens2(ByteReader& in) noexcept {
   return in.ok() && mix_dh(ephemeral_.secret, peer_ephemeral_) &&  // ee
-         mix_dh(static_.secret, peer_ephemeral_);                  // se
+         mix_dh(static_->secret, peer_ephemeral_);                 // se
 }
 
 }  // namespace trunkline::relay::noise

@@ -85,8 +85,11 @@ class SymmetricState {
 class HandshakeState {
  public:
   HandshakeState() noexcept = default;
+  // `mine` outlives the object and its copies: the long-lived secret stays in one place.
   static HandshakeState initiator(Bytes prologue, const KeyPair& mine, const Key& peer) noexcept;
   static HandshakeState responder(Bytes prologue, const KeyPair& mine) noexcept;
+  static HandshakeState initiator(Bytes prologue, KeyPair&& mine, const Key& peer) = delete;
+  static HandshakeState responder(Bytes prologue, KeyPair&& mine) = delete;
 
   // Writes the message whose turn it is: 1 by the initiator, 2 by the responder. Returns its length; 0 when
   // it is not this side's turn, it does not fit `out`, or the peer's key is of low order; of the object
@@ -111,10 +114,10 @@ class HandshakeState {
   bool read_tokens2(ByteReader& in) noexcept;
 
   SymmetricState symmetric_;
-  KeyPair static_;        // "s"
-  KeyPair ephemeral_;     // "e"
-  Key peer_{};            // "rs"
-  Key peer_ephemeral_{};  // "re"
+  const KeyPair* static_ = nullptr;  // "s"
+  KeyPair ephemeral_;                // "e"
+  Key peer_{};                       // "rs"
+  Key peer_ephemeral_{};             // "re"
   Next next_ = Next::kNothing;
 };
 

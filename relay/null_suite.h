@@ -23,15 +23,11 @@
 #include <memory>
 
 #include "core/rng.h"
-#include "relay/core_link.h"
 #include "relay/crypto.h"
+#include "relay/handshake_messages.h"
 
 namespace trunkline::relay {
 
-// The number of a handshake message, as Handshake takes it: that of its DatagramType.
-inline constexpr uint8_t kMsg1 = 1, kMsg2 = 2, kConfirm = 3;
-// The largest handshake message: a frame without the datagram's header.
-inline constexpr uint32_t kMaxHandshakeBytes = kMaxFrameBytes - kHeaderBytes;
 inline constexpr uint32_t kNullHandshakeOverhead = 32 + 2 + 4;
 
 class NullHandshake final : public Handshake {

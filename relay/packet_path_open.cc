@@ -109,8 +109,7 @@ bool PacketPath::turn_to_lane(const core::Packet& packet, uint8_t* data, uint32_
   const DatagramHeader header = decode_header(data);
   if (header.version != kWireVersion) return refuse(DropReason::bad_version), false;
   if (header.type != DatagramType::kData) {
-    header.type > DatagramType::kHandshakeConfirm ? refuse(DropReason::bad_type)
-                                                  : take_handshake(packet, {data, length});
+    is_handshake(header.type) ? take_handshake(packet, {data, length}) : refuse(DropReason::bad_type);
     return false;
   }
   const CoreId owner{SessionIndex::core(header.session_index)};

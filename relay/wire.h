@@ -31,7 +31,13 @@ inline constexpr uint32_t kIpv4UdpBytes = 28;  // RFC 791 without options, RFC 7
 inline constexpr uint32_t kIpv6UdpBytes = 48;  // RFC 8200
 inline constexpr uint64_t kMaxCounter = (uint64_t{1} << 48) - 1;
 
-enum class DatagramType : uint8_t { kData = 0, kHandshake1 = 1, kHandshake2 = 2, kHandshakeConfirm = 3 };
+enum class DatagramType : uint8_t {
+  kData = 0,
+  kHandshake1 = 1,
+  kHandshake2 = 2,
+  kHandshakeConfirm = 3,
+  kCookieReply = 4,  // of a busy responder, instead of msg2: ask again with this cookie
+};
 
 enum class RecordKind : uint8_t {
   kPadding = 0,    // end of records; zero bytes follow

@@ -50,6 +50,7 @@ void MeshState::on_handshake(const Frame& frame) {
         return on_msg2(frame);
       case DatagramType::kHandshakeConfirm:
         return on_confirm(frame);
+      case DatagramType::kCookieReply:  // no suite that can be configured sends msg1 that wants one
       case DatagramType::kData:
         break;
     }

@@ -70,8 +70,9 @@ Buffer written(HandshakeState& state, const KeyPair& ephemeral, const Buffer& pa
 TEST(Noise, IkMatchesThePublishedVector) {
   const Buffer prologue = hex(kPrologue);
   ASSERT_EQ(pair(kResponderStatic).public_key, key(kResponderPublic));
-  HandshakeState a = HandshakeState::initiator(prologue, pair(kInitiatorStatic), key(kResponderPublic));
-  HandshakeState b = HandshakeState::responder(prologue, pair(kResponderStatic));
+  const KeyPair a_static = pair(kInitiatorStatic), b_static = pair(kResponderStatic);
+  HandshakeState a = HandshakeState::initiator(prologue, a_static, key(kResponderPublic));
+  HandshakeState b = HandshakeState::responder(prologue, b_static);
   const Buffer payload1 = hex(kMessages[0].payload), payload2 = hex(kMessages[1].payload);
 
   const Buffer message1 = written(a, pair(kInitiatorEphemeral), payload1);
@@ -199,7 +200,8 @@ TEST_F(NoisePair, KeysOfLowOrderAreRefusedWhereverTheyStand) {
     EXPECT_FALSE(copy.read(reply, out)) << text;
 
     // As the initiator's own static key: it says so itself, and can compute every key of message 1.
-    HandshakeState liar = HandshakeState::initiator({}, {a_static_.secret, low}, b_static_.public_key);
+    const KeyPair low_static{a_static_.secret, low};
+    HandshakeState liar = HandshakeState::initiator({}, low_static, b_static_.public_key);
     const Buffer message = written(liar, KeyPair::generate(random_), payload_);
     ASSERT_FALSE(message.empty());
     EXPECT_FALSE(responder().read(message, out)) << text;

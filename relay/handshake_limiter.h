@@ -1,0 +1,51 @@
+// HandshakeLimiter: how often one source may make this node do the work of a handshake: 20 times a second,
+// five of them at once. A source is an IPv4 address or an IPv6 network of 64 bits, the least that one holder
+// has.
+//
+// A token bucket per source, in a fixed table: a source has four places, chosen by a keyed hash. What is
+// stored is when its bucket will be full again; a bucket that is full by now is as good as none, so places
+// free themselves after 250 ms without a clean-up. With all four taken by others that are not full, a new
+// source is refused: the table never grows, and nobody is thrown out by a newcomer.
+//
+// Ask it only about sources that have proven their address (by a cookie): a bucket that strangers could empty
+// in another's name would lock that one out.
+//
+// Owner: the mesh thread. 24 KiB, no allocation. Cost: one short hash and four compares.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "core/hash.h"
+#include "core/time.h"
+#include "core/udp_address.h"
+
+namespace trunkline::relay {
+
+class HandshakeLimiter {
+ public:
+  static constexpr int64_t kPerSecond = 20;  // as WireGuard's limiter
+  static constexpr int64_t kBurst = 5;
+  static constexpr uint32_t kSets = 256, kWays = 4;
+
+  explicit HandshakeLimiter(core::HashKey key) noexcept : key_(key) {}
+
+  // Takes a token of `from`. False: none is left, or there is no place for another source. `now` never falls.
+  bool try_take(const core::UdpAddress& from, core::Nanos now) noexcept;
+
+ private:
+  static constexpr core::Nanos kInterval = core::from_ms(1'000 / kPerSecond);
+  static constexpr core::Nanos kEmpty = kInterval * kBurst;  // from empty to full
+
+  struct Bucket {
+    uint64_t network = 0;  // the address's first 64 bits; an IPv4 address and zeros
+    core::Nanos full_at{};
+    uint16_t family = 0;
+  };
+  Bucket* find(const core::UdpAddress& from, core::Nanos now) noexcept;
+
+  core::HashKey key_;
+  std::array<std::array<Bucket, kWays>, kSets> sets_{};
+};
+
+}  // namespace trunkline::relay

@@ -1,0 +1,93 @@
+// SealedIdentity: what all sealed handshakes of one node share: who it is, whom it believes, what time it is,
+// whether it is under load, and what it then gives out. relay/sealed_handshake.h works with it.
+//
+// No clock inside. The monotonic time comes with each call; Unix time, by which alone certificates are
+// judged, is what set_unix_time() last said, and 0 before: then no certificate is valid yet. A caller that
+// must not depend on steps of the wall clock derives it: the time read at start, and the monotonic time
+// since. A clock that is wrong by more than a certificate's rest of life keeps this node from new handshakes;
+// sessions that stand are not asked for certificates.
+//
+// Owner: the mesh thread. Allocates when made, never later.
+#pragma once
+
+#include <memory>
+
+#include "core/result.h"
+#include "relay/certificate.h"
+#include "relay/handshake_limiter.h"
+#include "relay/noise.h"
+#include "relay/sealed_envelope.h"
+
+namespace trunkline::relay {
+
+// What became of handshake messages. Each is an event, counted once.
+struct SealedCounts {
+  uint64_t malformed = 0;            // of a length that no such message has
+  uint64_t wrong_mac1 = 0;           // not meant for this node's key
+  uint64_t forged = 0;               // mac1 right, Noise not; or a message of another exchange
+  uint64_t certificate_refused = 0;  // authentic, and Read::reason says why not
+  uint64_t cookies_sent = 0;         // msg1 under load, without a good mac2
+  uint64_t limited = 0;              // msg1 under load, with one, of a source that asks too often
+};
+
+class SealedIdentity {
+ public:
+  // An error when `certificate` is not one that `trust` accepts at `unix_s`, or not of this key. `trust`'s
+  // views and `randomness` outlive the object.
+  static core::Result<std::unique_ptr<SealedIdentity>> make(const noise::KeyPair& key,
+                                                            const CertificateBytes& certificate,
+                                                            const Trust& trust, uint64_t unix_s,
+                                                            Randomness& randomness);
+  SealedIdentity(const SealedIdentity&) = delete;
+  SealedIdentity& operator=(const SealedIdentity&) = delete;
+  ~SealedIdentity();
+
+  // ---- what the caller says
+  void set_unix_time(uint64_t unix_s) noexcept { unix_s_ = unix_s; }
+  // Under load, strangers prove their address before their msg1 is read.
+  void set_under_load(bool under_load) noexcept { under_load_ = under_load; }
+  // A newer certificate for the same key, or what is believed from now on; kNone, or why nothing has changed.
+  CertificateFault renew(const CertificateBytes& certificate) noexcept;
+  void set_trust(const Trust& trust) noexcept { trust_ = trust; }
+
+  // ---- what handshakes ask
+  const noise::KeyPair& key() const noexcept { return *key_; }
+  const CertificateBytes& certificate() const noexcept { return certificate_; }
+  const Certificate& own() const noexcept { return own_; }
+  const Key& own_mac1_key() const noexcept { return mac1_key_; }
+  Randomness& randomness() const noexcept { return randomness_; }
+  bool under_load() const noexcept { return under_load_; }
+  // Of a peer's certificate, now.
+  CertificateFault judge(Bytes certificate, const Key& key, Certificate& out) const noexcept;
+  // Whether `mac2`, keyed by a cookie for `from`, stands at the end of this message. The secret behind
+  // cookies changes each 120 s; cookies of the secret before count too, so one is good for at least as long.
+  bool check_mac2(Bytes msg1, const core::UdpAddress& from, core::Nanos now) noexcept;
+  void write_cookie_reply(Bytes mac1, const core::UdpAddress& from, core::Nanos now,
+                          std::span<uint8_t> out) noexcept;
+  HandshakeLimiter& limiter() noexcept { return limiter_; }
+
+  SealedCounts counts;
+
+ private:
+  SealedIdentity(const noise::KeyPair& key, const Trust& trust, uint64_t unix_s, Randomness& randomness);
+  void turn_cookie_secret(core::Nanos now) noexcept;
+
+  SecretBytes memory_;  // where *key_ lies
+  noise::KeyPair* key_;
+  Key mac1_key_, cookie_key_;
+  CertificateBytes certificate_{};
+  Certificate own_;
+  Trust trust_;
+  uint64_t unix_s_;
+  bool under_load_ = false;
+  Randomness& randomness_;
+  Secret cookie_secret_, former_cookie_secret_;
+  core::Nanos cookie_secret_since_{};
+  HandshakeLimiter limiter_;
+};
+
+// For how long a cookie is good at the side that got it: less than at the one that gave it.
+inline constexpr core::Nanos kCookieSecretLife = core::from_s(120);
+inline constexpr core::Nanos kCookieLife = core::from_s(115);
+
+}  // namespace trunkline::relay

@@ -1,0 +1,65 @@
+// Nodes with keys and certificates of one cluster, for tests of the sealed handshake. Everything random
+// repeats itself from the seed.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "relay/sealed_handshake.h"
+#include "tests/relay/seeded_randomness.h"
+
+namespace trunkline::relay::test {
+
+inline constexpr uint64_t kUnixNow = 1'800'000'000;
+
+class SealedCluster {
+ public:
+  explicit SealedCluster(uint64_t seed = 1) : random(seed) {
+    Secret seed_bytes;
+    random.fill(seed_bytes.bytes());
+    signer = SigningKey::of(seed_bytes);
+    trust.cluster = "prod";
+    trust.anchors[0] = signer.public_key;
+    trust.anchor_count = 1;
+  }
+  CertificateBytes certificate(uint64_t node, const Key& key, uint64_t expires = kUnixNow + 3'600) {
+    Certificate c;
+    c.node = {node};
+    c.serial = 1'000 + node;
+    c.not_before = kUnixNow - 3'600;
+    c.expires = expires;
+    c.roles = kAllRoles;
+    c.public_key = key;
+    EXPECT_TRUE(c.cluster.assign("prod") && c.region.assign("ams"));
+    CertificateBytes bytes{};
+    EXPECT_TRUE(sign(c, signer, bytes));
+    return bytes;
+  }
+  std::unique_ptr<SealedIdentity> node(uint64_t id) {
+    const auto key = noise::KeyPair::generate(random);
+    return node(id, key);
+  }
+  std::unique_ptr<SealedIdentity> node(uint64_t id, const noise::KeyPair& key) {
+    auto made = SealedIdentity::make(key, certificate(id, key.public_key), trust, kUnixNow, random);
+    EXPECT_TRUE(made) << made.error().text;
+    return std::move(made).value();
+  }
+
+  SeededRandomness random;
+  SigningKey signer;
+  Trust trust;
+};
+
+inline ExpectedPeer peer_of(const SealedIdentity& identity) {
+  return {identity.own().node, identity.key().public_key};
+}
+
+inline std::vector<uint8_t> written(Handshake& handshake, uint8_t message, Bytes payload) {
+  std::vector<uint8_t> out(kMaxHandshakeBytes);
+  out.resize(handshake.write(message, payload, out));
+  return out;
+}
+
+}  // namespace trunkline::relay::test
