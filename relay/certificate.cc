@@ -91,6 +91,23 @@ const char* certificate_fault_text(CertificateFault fault) noexcept {
   return "unknown fault";
 }
 
+const char* certificate_fault_name(CertificateFault fault) noexcept {
+  static constexpr const char* kNames[kCertificateFaults] = {"valid",          "cut off",
+                                                             "too long",       "of another version",
+                                                             "not canonical",  "of an unknown signer",
+                                                             "wrongly signed", "of another cluster",
+                                                             "revoked",        "not valid yet",
+                                                             "expired",        "of another key",
+                                                             "of another node"};
+  const auto index = static_cast<size_t>(fault);
+  return index < kCertificateFaults ? kNames[index] : "?";
+}
+
+Refusal certificate_refusal(CertificateFault fault) noexcept {
+  return {RefusalCode::kCertificate, "certificate", certificate_fault_name(CertificateFault::kNone),
+          certificate_fault_name(fault)};
+}
+
 SigningKey SigningKey::of(const Secret& seed) noexcept {
   SigningKey key{seed, {}};
   uint8_t expanded[crypto_sign_ed25519_SECRETKEYBYTES];

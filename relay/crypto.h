@@ -21,7 +21,8 @@
 
 namespace trunkline::relay {
 
-struct Certificate;  // relay/certificate.h
+struct Certificate;                     // relay/certificate.h
+enum class CertificateFault : uint8_t;  // the same; 0: none
 
 // The numbers are part of the wire: lane keys are derived from them (docs/protocol.md).
 enum class Suite : uint8_t {
@@ -81,9 +82,14 @@ class Handshake {
   struct Read {
     bool ok = false;
     std::span<const uint8_t> payload{};
-    // Of one that is not ok: why, when the sender does hold the key that it names, but its certificate is not
-    // accepted. A sentence with static storage, for a log line now and then; nullptr: not worth one.
-    const char* reason = nullptr;
+    // Of one that is not ok: the sender does hold its key, but its certificate is not accepted. Where a
+    // signer that is trusted has signed it all the same, the object can now write msg2, or the confirm, with
+    // a refusal as its payload; it has no keys.
+    CertificateFault fault{};
+    // Of a msg1 that is ok: grows with each that the sender's process writes. One whose order is not above
+    // that of an answered msg1 of the same incarnation is a copy that somebody kept, or the sender came back
+    // from a snapshot. 0: the suite does not say.
+    uint64_t order = 0;
   };
   virtual Read read(uint8_t message, std::span<uint8_t> in) noexcept = 0;
   // After msg2 was written or read.

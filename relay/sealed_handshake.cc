@@ -17,7 +17,7 @@ constexpr std::string_view kConfirmLabel = "trunkline confirm 1";
 
 // The plaintext of a msg1: whatever its payload, it is as long.
 constexpr size_t kMsg1Plaintext = kMaxHandshakeBytes - kMacsBytes - noise::kMessage1Overhead;
-constexpr size_t kPlaintextOverhead = kCertificateBytes + kSealedLengthBytes;
+constexpr size_t kPlaintextOverhead = kCertificateBytes + kSealedFieldBytes;
 static_assert(kMsg1Plaintext - kPlaintextOverhead >= kMaxHelloBytes);
 static_assert(kMaxHelloBytes + kSealedMsg2Overhead <= kMaxHandshakeBytes, "msg2 is not longer than msg1");
 
@@ -46,7 +46,7 @@ SealedHandshake::~SealedHandshake() {
 
 void SealedHandshake::begin() noexcept {
   step_ = Step::kIdle;
-  confirmed_ = false;
+  refused_ = confirmed_ = false;
   noise_ = {};
   initiator_sends_ = responder_sends_ = confirm_key_ = {};
   transcript_ = {};
@@ -81,11 +81,12 @@ std::size_t SealedHandshake::write(uint8_t message, std::span<const uint8_t> pay
 }
 
 // Returns the length; what is behind it in `out` is zeros.
-size_t SealedHandshake::fill_plaintext(Bytes payload, std::span<uint8_t> out) const noexcept {
+size_t SealedHandshake::fill_plaintext(uint64_t order, Bytes payload, std::span<uint8_t> out) const noexcept {
   const CertificateBytes& certificate = identity_.certificate();
   auto at = std::copy(certificate.begin(), certificate.end(), out.begin());
-  store_be16(&*at, static_cast<uint16_t>(payload.size()));
-  at = std::copy(payload.begin(), payload.end(), at + kSealedLengthBytes);
+  store_be64(&*at, order);
+  store_be16(&*at + 8, static_cast<uint16_t>(payload.size()));
+  at = std::copy(payload.begin(), payload.end(), at + kSealedFieldBytes);
   std::fill(at, out.end(), uint8_t{0});
   return kPlaintextOverhead + payload.size();
 }
@@ -95,7 +96,7 @@ size_t SealedHandshake::write_msg1(Bytes payload, std::span<uint8_t> out) noexce
   if (payload.size() > kMsg1Plaintext - kPlaintextOverhead || out.size() < kMaxHandshakeBytes) return 0;
   out = out.first(kMaxHandshakeBytes);
   std::array<uint8_t, kMsg1Plaintext> plaintext;
-  fill_plaintext(payload, plaintext);
+  fill_plaintext(identity_.next_order(), payload, plaintext);
   auto state = noise::HandshakeState::initiator(as_bytes(kPrologue), identity_.key(), expected_.public_key);
   const auto ephemeral = noise::KeyPair::generate(identity_.randomness());
   const size_t length = state.write(ephemeral, plaintext, out.first(out.size() - kMacsBytes));
@@ -115,7 +116,7 @@ size_t SealedHandshake::write_msg2(Bytes payload, std::span<uint8_t> out) noexce
   const size_t whole = kSealedMsg2Overhead + payload.size();
   if (whole > kMaxHandshakeBytes || out.size() < whole) return 0;
   std::array<uint8_t, kMaxHandshakeBytes> plaintext;
-  const size_t plain_length = fill_plaintext(payload, plaintext);
+  const size_t plain_length = fill_plaintext(0, payload, plaintext);
   noise::HandshakeState state = noise_;
   const auto ephemeral = noise::KeyPair::generate(identity_.randomness());
   const size_t length = state.write(ephemeral, Bytes(plaintext).first(plain_length), out);
@@ -169,6 +170,7 @@ Handshake::Read SealedHandshake::open_plaintext(Bytes plaintext, const Key& send
                                                 Certificate& certificate) noexcept {
   ByteReader in(plaintext);
   const Bytes signed_part = in.take(kCertificateBytes);
+  const uint64_t order = in.u64();
   const size_t length = in.u16();
   const Bytes payload = in.take(length);
   const Bytes rest = in.take(in.remaining());
@@ -181,9 +183,9 @@ Handshake::Read SealedHandshake::open_plaintext(Bytes plaintext, const Key& send
   if (fault == CertificateFault::kNone && foreign) fault = CertificateFault::kWrongNode;
   if (fault != CertificateFault::kNone) {
     ++identity_.counts.certificate_refused;
-    return {false, {}, certificate_fault_text(fault)};
+    return {false, {}, fault};
   }
-  return {true, payload};
+  return {true, payload, fault, order};
 }
 
 Handshake::Read SealedHandshake::read_msg1(Bytes in) noexcept {
@@ -202,12 +204,14 @@ Handshake::Read SealedHandshake::read_msg1(Bytes in) noexcept {
   }
   Certificate certificate;
   const Read read = open_plaintext(plaintext, state.peer(), certificate);
-  if (!read.ok) return read;
+  // One that is to be refused takes no exchange's place.
+  if (!read.ok && (!may_be_told(read.fault) || step_ == Step::kSentMsg2)) return read;
   begin();
   noise_ = state;
   step_ = Step::kGotMsg1;
+  refused_ = !read.ok;
   peer_ = certificate;
-  has_peer_ = true;
+  has_peer_ = read.ok;
   return read;
 }
 
@@ -224,18 +228,19 @@ Handshake::Read SealedHandshake::read_msg2(Bytes in) noexcept {
   const bool authentic = std::all_of(mac2.begin(), mac2.end(), [](uint8_t byte) { return byte == 0; }) &&
                          state.read(message, plaintext);
   // A second, different reply changes nothing, though it is authentic.
-  if (!authentic || (step_ == Step::kEstablished && state.hash() != transcript_)) {
+  const bool accepted = step_ == Step::kEstablished && !refused_;
+  if (!authentic || (accepted && state.hash() != transcript_)) {
     ++identity_.counts.forged;
     return {};
   }
   Certificate certificate;
   const Read read = open_plaintext(plaintext, state.peer(), certificate);
-  if (!read.ok) return read;
-  if (step_ == Step::kEstablished) return read;  // the same again
+  if (accepted || (!read.ok && !may_be_told(read.fault))) return read;
   established(state);
   step_ = Step::kEstablished;
+  refused_ = !read.ok;
   peer_ = certificate;
-  has_peer_ = true;
+  has_peer_ = read.ok;
   return read;
 }
 
@@ -258,6 +263,7 @@ Handshake::Read SealedHandshake::read_confirm(Bytes in) noexcept {
 // ---- keys
 
 void SealedHandshake::established(const noise::HandshakeState& after_msg2) noexcept {
+  if (after_msg2.hash() != transcript_) confirmed_ = false;  // the confirm has another key
   const auto split = after_msg2.split();
   const uint8_t suite = static_cast<uint8_t>(suite_);
   initiator_sends_ = derive(split.initiator_sends.key(), kSessionLabel, {&suite, 1});

@@ -55,9 +55,11 @@ CertificateFault SealedIdentity::renew(const CertificateBytes& certificate) noex
 }
 
 CertificateFault SealedIdentity::judge(Bytes certificate, const Key& key, Certificate& out) const noexcept {
-  const CertificateFault fault = verify(certificate, trust_, unix_s_, out);
-  if (fault != CertificateFault::kNone) return fault;
-  return out.public_key == key ? CertificateFault::kNone : CertificateFault::kWrongKey;
+  const CertificateFault form = decode(certificate, out);
+  if (form != CertificateFault::kNone) return form;
+  // Before the signature: what somebody says with another's certificate is not worth verifying it.
+  if (out.public_key != key) return CertificateFault::kWrongKey;
+  return verify(certificate, trust_, unix_s_, out);
 }
 
 void SealedIdentity::turn_cookie_secret(core::Nanos now) noexcept {

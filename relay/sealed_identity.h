@@ -57,6 +57,8 @@ class SealedIdentity {
   const Key& own_mac1_key() const noexcept { return mac1_key_; }
   Randomness& randomness() const noexcept { return randomness_; }
   bool under_load() const noexcept { return under_load_; }
+  // Of the next msg1: 1, 2, 3 and so on, whoever it is for.
+  uint64_t next_order() noexcept { return ++order_; }
   // Of a peer's certificate, now.
   CertificateFault judge(Bytes certificate, const Key& key, Certificate& out) const noexcept;
   // Whether `mac2`, keyed by a cookie for `from`, stands at the end of this message. The secret behind
@@ -80,6 +82,7 @@ class SealedIdentity {
   Trust trust_;
   uint64_t unix_s_;
   bool under_load_ = false;
+  uint64_t order_ = 0;
   Randomness& randomness_;
   Secret cookie_secret_, former_cookie_secret_;
   core::Nanos cookie_secret_since_{};

@@ -98,6 +98,7 @@ enum class RefusalCode : uint8_t {
   kIncarnation = 5,  // a newer incarnation of this node id is known
   kUnknownPeer = 6,  // this node id is not configured as a peer
   kSchema = 7,       // same wire version, other messages
+  kCertificate = 8,  // the node's certificate is not accepted
 };
 const char* refusal_code_name(RefusalCode code) noexcept;  // "version"; "?" for a number that is none
 

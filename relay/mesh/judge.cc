@@ -108,6 +108,8 @@ const char* refusal_code_name(RefusalCode code) noexcept {
       return "unknown_peer";
     case RefusalCode::kSchema:
       return "schema";
+    case RefusalCode::kCertificate:
+      return "certificate";
   }
   return "?";
 }

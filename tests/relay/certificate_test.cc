@@ -9,7 +9,7 @@
 
 #include "relay/wire.h"
 #include "tests/relay/hex.h"
-#include "tests/relay/seeded_randomness.h"
+#include "tests/support/seeded_randomness.h"
 
 namespace trunkline::relay {
 namespace {
@@ -209,12 +209,19 @@ TEST_F(Certificates, AClusterKeyIsReplacedWithoutAGap) {
 }
 
 TEST_F(Certificates, EachFaultHasASentenceOfItsOwn) {
-  std::set<std::string> texts;
+  std::set<std::string> texts, names;
   for (uint32_t i = 0; i < kCertificateFaults; ++i) {
-    texts.insert(certificate_fault_text(static_cast<CertificateFault>(i)));
+    const auto fault = static_cast<CertificateFault>(i);
+    texts.insert(certificate_fault_text(fault));
+    names.insert(certificate_fault_name(fault));
   }
   EXPECT_EQ(texts.size(), kCertificateFaults);
   EXPECT_EQ(texts.count("unknown fault"), 0u);
+  EXPECT_EQ(names.size(), kCertificateFaults);
+  EXPECT_EQ(names.count("?"), 0u);
+  EXPECT_STREQ(certificate_fault_name(CertificateFault::kExpired), "expired");
+  EXPECT_STREQ(certificate_refusal(CertificateFault::kExpired).text().data(),
+               "certificate: mine 'valid', theirs 'expired'");
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/relay/seeded_randomness.h"
+#include "tests/support/seeded_randomness.h"
 
 namespace trunkline::relay {
 namespace {

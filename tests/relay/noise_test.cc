@@ -10,7 +10,7 @@
 
 #include "core/rng.h"
 #include "tests/relay/hex.h"
-#include "tests/relay/seeded_randomness.h"
+#include "tests/support/seeded_randomness.h"
 
 namespace trunkline::relay::noise {
 namespace {

@@ -1,11 +1,13 @@
 // The data path allocates nothing: 100 000 turns of the loop with traffic of every kind, while each call of
-// operator new and malloc's C++ front doors is counted. An executable of its own, because it replaces them.
+// operator new and malloc's C++ front doors is counted. Nor does a sealed handshake, under load or not. An
+// executable of its own, because it replaces them.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <new>
 
 #include "tests/support/path_harness.h"
+#include "tests/support/sealed_harness.h"
 
 namespace {
 
@@ -116,6 +118,34 @@ TEST(PacketPathAllocation, OneHundredThousandTurnsWithTrafficAllocateNothing) {
   EXPECT_GE(work, 300'000u);
   EXPECT_GE(h.count(CoreCounter::media_to_links), 290'000u);
   EXPECT_TRUE(h.conserves());
+}
+
+// A link comes up, and strangers ask, while media flows; neither may wait for memory.
+TEST(SealedHandshakeAllocation, AWholeExchangeUnderLoadAllocatesNothing) {
+  relay::test::SealedCluster cluster;
+  const auto a_node = cluster.node(1), b_node = cluster.node(2);
+  relay::SealedHandshake a(*a_node, relay::Suite::kAes128Gcm), b(*b_node, relay::Suite::kAes128Gcm);
+  a.expect(relay::test::peer_of(*b_node));
+  b_node->set_under_load(true);
+  const auto from = UdpAddress::v4(198, 18, 0, 1, 7000);
+  std::array<uint8_t, relay::kMaxHandshakeBytes> message, reply;
+  g_allocations = 0;
+  g_counting = true;
+  a.begin();
+  const bool wrote = a.write(relay::kMsg1, {}, message) == message.size();
+  const auto stranger = b.admit(message, from, {}, reply);
+  const bool got_cookie = a.read_cookie(std::span(reply).first(stranger.reply_length), {});
+  a.stamp(message, {});
+  const auto proven = b.admit(message, from, {}, reply);
+  bool read = b.read(relay::kMsg1, message).ok;
+  read = a.read(relay::kMsg2, std::span(message).first(b.write(relay::kMsg2, {}, message))).ok && read;
+  read = b.read(relay::kConfirm, std::span(message).first(a.write(relay::kConfirm, {}, message))).ok && read;
+  const bool keyed = a.keys().send_secret == b.keys().receive_secret;
+  g_counting = false;
+  EXPECT_EQ(g_allocations, 0u);
+  EXPECT_TRUE(wrote && got_cookie && read && keyed);
+  EXPECT_EQ(stranger.verdict, relay::Handshake::Admission::Verdict::kReply);
+  EXPECT_EQ(proven.verdict, relay::Handshake::Admission::Verdict::kRead);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "relay/text.h"
-#include "tests/relay/sealed_harness.h"
+#include "tests/support/sealed_harness.h"
 
 namespace trunkline::relay {
 namespace {
@@ -32,10 +32,10 @@ class Sealed : public testing::Test {
     const auto read = handshake.read(message, bytes);
     return read.ok ? std::string(as_text(read.payload)) : "refused";
   }
-  static const char* reason(Handshake& handshake, uint8_t message, Buffer bytes) {
+  static CertificateFault fault(Handshake& handshake, uint8_t message, Buffer bytes) {
     const auto read = handshake.read(message, bytes);
     EXPECT_FALSE(read.ok);
-    return read.reason;
+    return read.fault;
   }
   // What anybody can do who knows the receiver's public key.
   static Buffer with_mac1(uint8_t message, const SealedIdentity& receiver, Buffer bytes) {
@@ -211,8 +211,7 @@ TEST_F(Sealed, AnObjectForStrangersReadsAnyNodeOfTheCluster) {
   const Buffer from_c = written(c, kMsg1);
   ASSERT_TRUE(reads(stranger, kMsg1, from_c));
   EXPECT_EQ(stranger.peer()->node, core::NodeId{3});
-  EXPECT_STREQ(reason(b_, kMsg1, from_c), certificate_fault_text(CertificateFault::kWrongNode))
-      << "the link to node 1 is not for node 3";
+  EXPECT_EQ(fault(b_, kMsg1, from_c), CertificateFault::kWrongNode) << "the link to node 1 is not for node 3";
 }
 
 TEST_F(Sealed, OnlyTheExpectedNodeAnswers) {
@@ -224,8 +223,8 @@ TEST_F(Sealed, OnlyTheExpectedNodeAnswers) {
   a_.begin();
   a_.expect({core::NodeId{2}, c_node->key().public_key});
   ASSERT_TRUE(reads(c, kMsg1, written(a_, kMsg1)));
-  EXPECT_STREQ(reason(a_, kMsg2, written(c, kMsg2)), certificate_fault_text(CertificateFault::kWrongNode));
-  EXPECT_TRUE(written(a_, kConfirm).empty());
+  EXPECT_EQ(fault(a_, kMsg2, written(c, kMsg2)), CertificateFault::kWrongNode);
+  EXPECT_EQ(a_.keys().send_secret, SessionKeys{}.send_secret) << "no keys, only a refusal";
   a_.expect({core::NodeId{}, c_node->key().public_key});
   a_.begin();
   ASSERT_TRUE(reads(c, kMsg1, written(a_, kMsg1)));
@@ -254,34 +253,34 @@ TEST_F(Sealed, ACertificateOfAnotherKeyGivesNothing) {
   ASSERT_NE(state.write(noise::KeyPair::generate(cluster_.random), plaintext,
                         std::span(msg1).first(msg1.size() - kMacsBytes)),
             0u);
-  EXPECT_STREQ(reason(b_, kMsg1, with_mac1(kMsg1, *b_node_, msg1)),
-               certificate_fault_text(CertificateFault::kWrongKey));
+  EXPECT_EQ(fault(b_, kMsg1, with_mac1(kMsg1, *b_node_, msg1)), CertificateFault::kWrongKey);
   EXPECT_EQ(b_.peer(), nullptr);
+  EXPECT_TRUE(written(b_, kMsg2, "a refusal").empty()) << "a thief is told nothing";
   EXPECT_EQ(b_node_->counts.certificate_refused, 1u);
 }
 
 TEST_F(Sealed, ExpiryTrustAndRevocationAreJudgedByTheReaderAndItsTime) {
   const Buffer msg1 = written(a_, kMsg1);
   b_node_->set_unix_time(kUnixNow + 3'600);
-  EXPECT_STREQ(reason(b_, kMsg1, msg1), certificate_fault_text(CertificateFault::kExpired));
+  EXPECT_EQ(fault(b_, kMsg1, msg1), CertificateFault::kExpired);
   b_node_->set_unix_time(0);
-  EXPECT_STREQ(reason(b_, kMsg1, msg1), certificate_fault_text(CertificateFault::kNotYetValid));
+  EXPECT_EQ(fault(b_, kMsg1, msg1), CertificateFault::kNotYetValid);
   b_node_->set_unix_time(kUnixNow);
   Trust trust = cluster_.trust;
   const uint64_t revoked[] = {1'001};
   trust.revoked = revoked;
   b_node_->set_trust(trust);
-  EXPECT_STREQ(reason(b_, kMsg1, msg1), certificate_fault_text(CertificateFault::kRevoked));
+  EXPECT_EQ(fault(b_, kMsg1, msg1), CertificateFault::kRevoked);
   trust.revoked = {};
   trust.anchor_count = 0;
   b_node_->set_trust(trust);
-  EXPECT_STREQ(reason(b_, kMsg1, msg1), certificate_fault_text(CertificateFault::kUnknownSigner));
+  EXPECT_EQ(fault(b_, kMsg1, msg1), CertificateFault::kUnknownSigner);
   b_node_->set_trust(cluster_.trust);
   EXPECT_TRUE(reads(b_, kMsg1, msg1)) << "none of it left a trace";
   // The answerer's certificate is judged, too.
   const Buffer msg2 = written(b_, kMsg2);
   a_node_->set_unix_time(kUnixNow + 3'600);
-  EXPECT_STREQ(reason(a_, kMsg2, msg2), certificate_fault_text(CertificateFault::kExpired));
+  EXPECT_EQ(fault(a_, kMsg2, msg2), CertificateFault::kExpired);
   a_node_->set_unix_time(kUnixNow);
   EXPECT_TRUE(reads(a_, kMsg2, msg2));
 }
@@ -301,6 +300,67 @@ TEST_F(Sealed, ANodesOwnCertificateIsJudgedAtItsStartAndRenewedInPlace) {
   EXPECT_EQ(a_node_->renew(renewed), CertificateFault::kNone);
   ASSERT_TRUE(reads(b_, kMsg1, written(a_, kMsg1)));
   EXPECT_EQ(b_.peer()->expires, kUnixNow + 7'200);
+}
+
+// Both ends of a link read what is wrong: the peer that a trusted signer once vouched for is told.
+TEST_F(Sealed, APeerWithACertificateThatIsNotAcceptedAnyMoreCanBeTold) {
+  const SessionKeys none;
+  const Buffer msg1 = written(a_, kMsg1);
+  b_node_->set_unix_time(kUnixNow + 3'600);
+  ASSERT_EQ(fault(b_, kMsg1, msg1), CertificateFault::kExpired);
+  EXPECT_EQ(b_.peer(), nullptr);
+  const Buffer msg2 = written(b_, kMsg2, "expired");
+  ASSERT_FALSE(msg2.empty());
+  EXPECT_EQ(b_.keys().send_secret, none.send_secret) << "there is no session to be had of it";
+  EXPECT_EQ(text(a_, kMsg2, msg2), "expired");
+
+  // And the answerer, in the confirm.
+  b_node_->set_unix_time(kUnixNow);
+  a_.begin();
+  b_.begin();
+  ASSERT_TRUE(reads(b_, kMsg1, written(a_, kMsg1)));
+  a_node_->set_unix_time(kUnixNow + 3'600);
+  const Buffer answer = written(b_, kMsg2);
+  ASSERT_EQ(fault(a_, kMsg2, answer), CertificateFault::kExpired);
+  EXPECT_EQ(a_.keys().send_secret, none.send_secret);
+  EXPECT_EQ(a_.peer(), nullptr);
+  const Buffer confirm = written(a_, kConfirm, "expired");
+  EXPECT_EQ(text(b_, kConfirm, confirm), "expired");
+  a_node_->set_unix_time(kUnixNow);
+  EXPECT_TRUE(reads(a_, kMsg2, answer));
+  EXPECT_TRUE(written(a_, kConfirm).empty()) << "the one nonce of its key has been used";
+}
+
+TEST_F(Sealed, WhomNoTrustedSignerVouchedForIsToldNothing) {
+  const Buffer msg1 = written(a_, kMsg1);
+  b_node_->set_trust({});
+  ASSERT_EQ(fault(b_, kMsg1, msg1), CertificateFault::kUnknownSigner);
+  EXPECT_TRUE(written(b_, kMsg2, "unknown").empty());
+}
+
+TEST_F(Sealed, ARefusedMsg1TakesNoExchangesPlace) {
+  ASSERT_TRUE(reads(b_, kMsg1, written(a_, kMsg1)));
+  ASSERT_TRUE(reads(a_, kMsg2, written(b_, kMsg2)));
+  const SessionKeys keys = b_.keys();
+  SealedHandshake again(*a_node_, Suite::kAes128Gcm);
+  again.expect(test::peer_of(*b_node_));
+  b_node_->set_unix_time(kUnixNow + 3'600);
+  ASSERT_EQ(fault(b_, kMsg1, written(again, kMsg1)), CertificateFault::kExpired);
+  EXPECT_EQ(b_.keys().send_secret, keys.send_secret);
+  EXPECT_TRUE(reads(b_, kConfirm, written(a_, kConfirm)));
+}
+
+TEST_F(Sealed, TheOrderOfMsg1TellsACopyFromANewOne) {
+  const auto order = [&](Buffer bytes) { return b_.read(kMsg1, bytes).order; };
+  const Buffer first = written(a_, kMsg1);
+  const Buffer second = written(a_, kMsg1);
+  SealedHandshake to_another(*a_node_, Suite::kAes128Gcm);
+  to_another.expect(test::peer_of(*b_node_));
+  const Buffer third = written(to_another, kMsg1);
+  EXPECT_GT(order(first), 0u);
+  EXPECT_LT(order(first), order(second));
+  EXPECT_LT(order(second), order(third)) << "whichever object of the node wrote it";
+  EXPECT_EQ(order(first), order(first));
 }
 
 TEST_F(Sealed, AStaticKeyOfLowOrderIsNotWrittenTo) {

@@ -8,7 +8,7 @@
 #include "relay/handshake_limiter.h"
 #include "relay/sealed_handshake.h"
 #include "relay/text.h"
-#include "tests/relay/sealed_harness.h"
+#include "tests/support/sealed_harness.h"
 
 namespace trunkline::relay {
 namespace {

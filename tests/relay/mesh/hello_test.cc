@@ -372,13 +372,13 @@ TEST(Refusal, IsTheBytesThatTheProtocolDrawsAndSwapsSides) {
 
 TEST(Refusal, MalformedOnesAreRefused) {
   EXPECT_TRUE(decode_refusal(hex("02 04 01 61 00 00")).has_value());
-  for (const char* bytes : {"", "01 04 01 61 00 00", "02", "02 04", "02 00 01 61 00 00", "02 08 01 61 00 00",
+  for (const char* bytes : {"", "01 04 01 61 00 00", "02", "02 04", "02 00 01 61 00 00", "02 09 01 61 00 00",
                             "02 04 00 00 00", "02 04 01 0a 00 00", "02 04 01 61 00 00 00",
                             "02 04 02 61 00 00", "02 04 01 61 01 1b 00", "02 04 01 61 00"}) {
     EXPECT_FALSE(decode_refusal(hex(bytes)).has_value()) << bytes;
   }
   EXPECT_FALSE(decode_refusal(test::join({hex("02 04 41"), Buffer(65, 'x'), hex("00 00")})).has_value());
-  EXPECT_TRUE(encoded(Refusal{static_cast<RefusalCode>(8), "a", "", ""}).empty());
+  EXPECT_TRUE(encoded(Refusal{static_cast<RefusalCode>(9), "a", "", ""}).empty());
   EXPECT_TRUE(encoded(Refusal{RefusalCode::kSetting, "", "", ""}).empty());
   EXPECT_TRUE(encoded(Refusal{RefusalCode::kSetting, "a", "\n", ""}).empty());
 }

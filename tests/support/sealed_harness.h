@@ -1,14 +1,13 @@
-// Nodes with keys and certificates of one cluster, for tests of the sealed handshake. Everything random
-// repeats itself from the seed.
+// Nodes with keys and certificates of one cluster, for tests and benches of the sealed handshake. Everything
+// random repeats itself from the seed.
 #pragma once
-
-#include <gtest/gtest.h>
 
 #include <memory>
 #include <vector>
 
+#include "core/check.h"
 #include "relay/sealed_handshake.h"
-#include "tests/relay/seeded_randomness.h"
+#include "tests/support/seeded_randomness.h"
 
 namespace trunkline::relay::test {
 
@@ -32,9 +31,9 @@ class SealedCluster {
     c.expires = expires;
     c.roles = kAllRoles;
     c.public_key = key;
-    EXPECT_TRUE(c.cluster.assign("prod") && c.region.assign("ams"));
+    TL_CHECK(c.cluster.assign("prod") && c.region.assign("ams"));
     CertificateBytes bytes{};
-    EXPECT_TRUE(sign(c, signer, bytes));
+    TL_CHECK(sign(c, signer, bytes));
     return bytes;
   }
   std::unique_ptr<SealedIdentity> node(uint64_t id) {
@@ -43,7 +42,7 @@ class SealedCluster {
   }
   std::unique_ptr<SealedIdentity> node(uint64_t id, const noise::KeyPair& key) {
     auto made = SealedIdentity::make(key, certificate(id, key.public_key), trust, kUnixNow, random);
-    EXPECT_TRUE(made) << made.error().text;
+    TL_CHECK(made.has_value());
     return std::move(made).value();
   }
 
