@@ -166,7 +166,7 @@ bool SealedHandshake::check_mac1(uint8_t message, const Key& key, Bytes covered,
 
 // What a Noise message carried: the sender's certificate, judged, and the payload. Here the sender is known
 // to hold `sender`, so what is wrong is worth a sentence.
-Handshake::Read SealedHandshake::open_plaintext(Bytes plaintext, const Key& sender,
+Handshake::Read SealedHandshake::open_plaintext(uint8_t message, Bytes plaintext, const Key& sender,
                                                 Certificate& certificate) noexcept {
   ByteReader in(plaintext);
   const Bytes signed_part = in.take(kCertificateBytes);
@@ -174,7 +174,9 @@ Handshake::Read SealedHandshake::open_plaintext(Bytes plaintext, const Key& send
   const size_t length = in.u16();
   const Bytes payload = in.take(length);
   const Bytes rest = in.take(in.remaining());
-  if (!in.ok() || std::any_of(rest.begin(), rest.end(), [](uint8_t byte) { return byte != 0; })) {
+  const bool filled = std::all_of(rest.begin(), rest.end(), [](uint8_t byte) { return byte == 0; });
+  const bool canonical = message == kMsg1 ? order != 0 && filled : order == 0 && rest.empty();
+  if (!in.ok() || !canonical) {
     ++identity_.counts.forged;
     return {};
   }
@@ -203,7 +205,7 @@ Handshake::Read SealedHandshake::read_msg1(Bytes in) noexcept {
     return {};
   }
   Certificate certificate;
-  const Read read = open_plaintext(plaintext, state.peer(), certificate);
+  const Read read = open_plaintext(kMsg1, plaintext, state.peer(), certificate);
   // One that is to be refused takes no exchange's place.
   if (!read.ok && (!may_be_told(read.fault) || step_ == Step::kSentMsg2)) return read;
   begin();
@@ -234,7 +236,7 @@ Handshake::Read SealedHandshake::read_msg2(Bytes in) noexcept {
     return {};
   }
   Certificate certificate;
-  const Read read = open_plaintext(plaintext, state.peer(), certificate);
+  const Read read = open_plaintext(kMsg2, plaintext, state.peer(), certificate);
   if (accepted || (!read.ok && !may_be_told(read.fault))) return read;
   established(state);
   step_ = Step::kEstablished;

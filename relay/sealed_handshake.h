@@ -7,8 +7,12 @@
 //
 // What each read() shows to the caller is authentic: the sender holds the static key that its certificate
 // names, a trusted signer has signed that certificate, and it is in its time. Of msg1 one thing is not known:
-// that it is not a repetition. So a msg1 must change nothing that counts; a confirm, or any datagram of the
-// session, shows that the initiator has the keys, and only then may a session replace another.
+// that it is not a copy that somebody kept. Its `order` tells that to a caller who remembers the newest. And
+// still a msg1 must change nothing that counts: a confirm, or any datagram of the session, shows that the
+// initiator has the keys, and only then may a session replace another.
+//
+// A peer whose certificate a trusted signer did sign, but that is not accepted (expired, revoked, of another
+// cluster), may be told so, in msg2 or the confirm; such an exchange has no keys.
 //
 // A message is read on a copy of the state, which becomes the state when all of it is in order: forged,
 // damaged, late and foreign messages change counters (SealedIdentity::counts), nothing else.
@@ -83,7 +87,7 @@ class SealedHandshake final : public Handshake {
   void established(const noise::HandshakeState& after_msg2) noexcept;
   bool check_mac1(uint8_t message, const Key& key, Bytes covered, Bytes mac1) noexcept;
   size_t fill_plaintext(uint64_t order, Bytes payload, std::span<uint8_t> out) const noexcept;
-  Read open_plaintext(Bytes plaintext, const Key& sender, Certificate& certificate) noexcept;
+  Read open_plaintext(uint8_t message, Bytes plaintext, const Key& sender, Certificate& certificate) noexcept;
 
   SealedIdentity& identity_;
   const Suite suite_;

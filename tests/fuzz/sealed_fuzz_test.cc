@@ -140,7 +140,8 @@ TEST_F(SealedMessages, RubbishOfAnAuthenticatedPeerIsRefused) {
     const Handshake::Read read = reader.read(kMsg1, msg1);
     const size_t length = load_be16(plaintext.data() + kCertificateBytes + 8);
     const auto rest = plaintext.begin() + kCertificateBytes + kSealedFieldBytes;
-    const bool fits = length <= static_cast<size_t>(plaintext.end() - rest) &&
+    const bool fits = load_be64(plaintext.data() + kCertificateBytes) != 0 &&
+                      length <= static_cast<size_t>(plaintext.end() - rest) &&
                       std::all_of(rest + static_cast<std::ptrdiff_t>(length), plaintext.end(),
                                   [](uint8_t byte) { return byte == 0; });
     const bool certified = std::equal(plaintext.begin(), plaintext.begin() + kCertificateBytes, good.begin());

@@ -247,6 +247,7 @@ TEST_F(Sealed, ACertificateOfAnotherKeyGivesNothing) {
       SealedIdentity::make(thief_key, a_node_->certificate(), cluster_.trust, kUnixNow, cluster_.random));
   std::array<uint8_t, kMaxHandshakeBytes - kMacsBytes - noise::kMessage1Overhead> plaintext{};
   std::copy(a_node_->certificate().begin(), a_node_->certificate().end(), plaintext.begin());
+  plaintext[kCertificateBytes + 7] = 1;  // order
   const std::string_view prologue = "trunkline handshake 1";
   auto state = noise::HandshakeState::initiator(as_bytes(prologue), thief_key, b_node_->key().public_key);
   Buffer msg1(kMaxHandshakeBytes);

@@ -44,7 +44,7 @@ void MeshHarness::start(uint32_t i) {
   node.wanted.clear();
   node.published.clear();
   node.rng = std::make_unique<core::Rng>(rng_.next());
-  node.crypto = std::make_unique<NullCrypto>(*node.rng);
+  node.crypto = make_crypto(node);
   node.mesh = std::make_unique<MeshNode>(node.config, node.incarnation, node.ports, *node.rng, *node.crypto);
   node.running = true;
   node.paused = false;
@@ -132,8 +132,12 @@ void MeshHarness::on_command(Node& node, CoreId core, const CoreCommand& c) {
   switch (c.kind) {
     case CoreCommandKind::kSessionInstall:
       if (core.value != 0) return;
-      node.sessions[c.session.slot] = {true, c.session.link, c.session.receive_index,
-                                       c.session.peer_indexes[0], c.session.peer_address};
+      node.sessions[c.session.slot] = {true,
+                                       c.session.link,
+                                       c.session.receive_index,
+                                       c.session.peer_indexes[0],
+                                       c.session.peer_address,
+                                       c.session.keys};
       return;
     case CoreCommandKind::kSessionActivate: {
       if (core.value != 0) return;

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <queue>
@@ -59,6 +60,7 @@ class MeshHarness {
     LinkId link = 0;
     uint32_t receive_index = 0, peer_index = 0;
     UdpAddress peer{};
+    SessionKeys keys{};
     uint64_t heard_us = 0;                        // anything
     uint64_t heartbeat_us = 0, last_sent_us = 0;  // newest heartbeat: arrival, and what it said
     Nanos reported{-1};
@@ -94,7 +96,7 @@ class MeshHarness {
     NodeConfig config;
     std::vector<uint16_t> ports;
     std::unique_ptr<core::Rng> rng;
-    std::unique_ptr<NullCrypto> crypto;
+    std::unique_ptr<Crypto> crypto;
     std::unique_ptr<MeshNode> mesh;
     Sink sink;
     uint64_t incarnation = 1'000;
@@ -116,6 +118,11 @@ class MeshHarness {
   };
 
   explicit MeshHarness(uint64_t seed = 1) : rng_(seed) {}
+
+  // What each start of a node gets; the null suite unless a test says otherwise.
+  std::function<std::unique_ptr<Crypto>(Node&)> make_crypto = [](Node& node) {
+    return std::make_unique<NullCrypto>(*node.rng);
+  };
 
   // Nodes 1..n, each a peer of all others, small limits. Call configure on config() before start_all().
   void make(uint32_t n, uint32_t cores = 2);
