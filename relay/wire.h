@@ -36,8 +36,15 @@ enum class DatagramType : uint8_t {
   kHandshake1 = 1,
   kHandshake2 = 2,
   kHandshakeConfirm = 3,
-  kCookieReply = 4,  // of a busy responder, instead of msg2: ask again with this cookie
+  // Of a busy responder, instead of msg2: ask again with this cookie. Three bits from kData, so that damage
+  // to one bit makes none of a media datagram.
+  kCookieReply = 7,
 };
+// One for the mesh thread, without records. What is neither this nor kData has no meaning yet.
+constexpr bool is_handshake(DatagramType type) noexcept {
+  return (type >= DatagramType::kHandshake1 && type <= DatagramType::kHandshakeConfirm) ||
+         type == DatagramType::kCookieReply;
+}
 
 enum class RecordKind : uint8_t {
   kPadding = 0,    // end of records; zero bytes follow

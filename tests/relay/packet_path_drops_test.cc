@@ -81,8 +81,8 @@ const Row kRows[] = {
        raw(h, with_header({.version = 2}));
        raw(h, good(h, from));
      }},
-    {DropReason::bad_type, "type 5", 1, 0,
-     [](H& h) { raw(h, with_header({.type = static_cast<relay::DatagramType>(5)})); }},
+    {DropReason::bad_type, "type 4", 1, 0,
+     [](H& h) { raw(h, with_header({.type = static_cast<relay::DatagramType>(4)})); }},
     {DropReason::no_session, "a free slot, a slot beyond the table, and the right slot with a wrong index", 3,
      0,
      [](H& h) {

@@ -342,6 +342,23 @@ TEST(PacketPathLinks, CarriesControlAndHandshakesBothWays) {
   EXPECT_EQ(got.length, 2u);
 }
 
+TEST(PacketPathLinks, HandsHandshakesOfEveryTypeToTheMeshAndNothingElse) {
+  H h;
+  for (uint8_t type = 1; type < 8; ++type) {
+    ByteVector datagram(50);
+    relay::encode_header(datagram.data(), {.type = static_cast<relay::DatagramType>(type)});
+    h.port.put(0, peer_address(6), datagram);
+    h.run();
+    relay::Frame got;
+    const bool taken = h.rings.frames_out.try_pop(got);
+    EXPECT_EQ(taken, type <= 3 || type == 7) << int{type};
+    if (taken) {
+      EXPECT_EQ(got.kind, relay::FrameKind::kHandshake);
+    }
+  }
+  EXPECT_EQ(h.drops(DropReason::bad_type), 3u);
+}
+
 TEST(PacketPathLinks, SaysWhenAFlowStartsFallsIdleAndStartsAgain) {
   H h;
   h.local_flow(1);

@@ -432,7 +432,7 @@ TEST_F(LinkTest, StrangersAndGarbageChangeNothingButACounter) {
     f.length = static_cast<uint16_t>(rng.below(kMaxFrameBytes + 1));
     for (uint8_t& byte : f.bytes) byte = static_cast<uint8_t>(rng.next());
     DatagramHeader header;
-    header.type = static_cast<DatagramType>(rng.below(5));
+    header.type = static_cast<DatagramType>(rng.below(8));
     header.session_index =
         SessionIndex::make({0}, static_cast<uint32_t>(rng.below(4)), static_cast<uint16_t>(rng.next()));
     if (f.length >= kHeaderBytes) encode_header(f.bytes.data(), header);
