@@ -140,4 +140,5 @@ def main():
     print(f"{sessions} sessions in each role agree with dissononce, byte for byte")
 
 
-main()
+if __name__ == "__main__":
+    main()
