@@ -2,10 +2,12 @@
 // sentence what is wrong with them, and otherwise is a few calls. Queues are in relay/abi_queue.cc.
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <string>
 
 #include "relay/abi_state.h"
 #include "relay/config_toml.h"
+#include "relay/node_keys.h"
 #include "relay/outcome.h"
 #include "relay/stats_json.h"
 
@@ -18,6 +20,16 @@ thread_local char last_error[1024] = "";
 core::Result<NodeConfig> read_config(const char* path, const char* text) {
   if (text != nullptr) return parse_config(text, path != nullptr ? path : "config");
   return load_config(path);
+}
+
+// The configuration, and the key files that it names.
+core::Result<void> check_config(const char* path, const char* text) {
+  const auto config = read_config(path, text);
+  if (!config) return config.error();
+  if (!seals(*config)) return {};
+  const auto keys = read_node_keys(*config, static_cast<uint64_t>(std::time(nullptr)));
+  if (keys) return {};
+  return core::Error{TL_ECONFIG, std::string(path != nullptr ? path : "config") + ": " + keys.error().text};
 }
 
 }  // namespace
@@ -142,10 +154,10 @@ int tl_check_config(const char* config_path, const char* config_text, char* text
   if (config_path == nullptr && config_text == nullptr)
     return abi_error(TL_EINVAL,
                      "tl_check_config: config_path and config_text are both NULL: give one of them");
-  const auto config = trunkline::relay::read_config(config_path, config_text);
-  if (config) return 0;
-  if (text != nullptr && text_bytes > 0) std::snprintf(text, text_bytes, "%s", config.error().text.c_str());
-  return abi_error(TL_ECONFIG, "%s", config.error().text.c_str());
+  const auto checked = trunkline::relay::check_config(config_path, config_text);
+  if (checked) return 0;
+  if (text != nullptr && text_bytes > 0) std::snprintf(text, text_bytes, "%s", checked.error().text.c_str());
+  return abi_error(TL_ECONFIG, "%s", checked.error().text.c_str());
 }
 
 // ---- names

@@ -8,6 +8,7 @@
 // start (required_settings()).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -37,6 +38,16 @@ struct PeerConfig {
   std::string name;
   core::UdpAddress address{};  // of the peer's core 0
   bool serve = true;           // false: its requests are answered UNAUTHORIZED; it may still be asked
+  std::optional<std::array<uint8_t, 32>> public_key{};  // X25519: what its certificate must be for
+};
+
+// Who this node is, and whom it believes: key files (relay/key_files.h). Needed by every suite that seals.
+inline constexpr uint32_t kMaxAnchors = 2;  // so that a cluster's key is replaced without a gap
+struct SecurityConfig {
+  std::string secret;                // file of this node's secret key
+  std::string certificate;           // file of its certificate
+  std::vector<std::string> anchors;  // files of cluster keys that sign certificates
+  std::vector<uint64_t> revoked;     // serials of certificates that are not believed any more
 };
 
 struct LocationHint {  // a static directory entry: "node `node` has `track`"
@@ -170,6 +181,7 @@ struct NodeConfig {
   LinkTiming link;
   NodeLimits limits;
   Rules rules;
+  SecurityConfig security;
   std::vector<PeerConfig> peers;
   std::vector<LocationHint> locations;
   std::vector<IngestConfig> ingest;

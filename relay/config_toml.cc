@@ -9,7 +9,9 @@
 #include <set>
 
 #include "relay/config_toml.h"
+#include "relay/config_toml_security.h"
 #include "relay/include/trunkline/trunkline.h"
+#include "relay/key_files.h"
 #include "relay/mesh/hello.h"
 #include "relay/toml_section.h"
 
@@ -24,7 +26,8 @@ constexpr int64_t kMs = 1'000'000;
 // A minute bounds every wait that a configuration may ask for.
 constexpr int64_t kMaxWaitMs = 60'000;
 constexpr size_t kMaxTrackBytes = 256;  // a track's name is hashed, never sent
-constexpr size_t kMaxPathBytes = 107;   // sockaddr_un.sun_path with its zero (unix(7))
+constexpr size_t kMaxKeyBytes = 128;
+constexpr size_t kMaxPathBytes = 107;  // sockaddr_un.sun_path with its zero (unix(7))
 
 void read_node(TomlReader& reader, const toml::table& table, NodeConfig& config) {
   TomlSection node(reader, table, "node",
@@ -248,7 +251,7 @@ void read_limits(TomlReader& reader, const toml::table& table, NodeLimits& limit
 // ---- who and what is where
 
 void read_peer(TomlReader& reader, const toml::table& table, const std::string& path, NodeConfig& config) {
-  TomlSection section(reader, table, path, {"id", "name", "address", "serve"});
+  TomlSection section(reader, table, path, {"id", "name", "address", "serve", "public_key"});
   PeerConfig peer;
   section.require("id", "write the peer's node.id");
   section.require("address", "write the peer's node.listen");
@@ -257,6 +260,13 @@ void read_peer(TomlReader& reader, const toml::table& table, const std::string& 
   section.text("name", peer.name, kMaxNameBytes);
   section.address("address", peer.address, false);
   section.boolean("serve", peer.serve);
+  std::string key;
+  section.text("public_key", key, kMaxKeyBytes);
+  if (section.has("public_key") && !reader.failed()) {
+    peer.public_key = parse_node_public(key);
+    if (!peer.public_key)
+      section.fail("public_key", "must be what `trunkline keys public` prints of the peer's certificate");
+  }
   if (peer.id == config.id) section.fail("id", "is this node's own id");
   for (const PeerConfig& other : config.peers) {
     if (other.id == peer.id)
@@ -408,9 +418,9 @@ void read_lab(TomlReader& reader, const toml::table& table, NodeConfig& config) 
 }
 
 void read_file(TomlReader& reader, const toml::table& table, NodeConfig& config) {
-  TomlSection root(
-      reader, table, "",
-      {"node", "dpdk", "wire", "acquire", "link", "limits", "peer", "location", "ingest", "egress", "lab"});
+  TomlSection root(reader, table, "",
+                   {"node", "dpdk", "wire", "security", "acquire", "link", "limits", "peer", "location",
+                    "ingest", "egress", "lab"});
   root.require("node", "every node has an id, a cluster, a region and an address");
   if (const toml::table* sub = root.table("node")) read_node(reader, *sub, config);
   if (const toml::table* sub = root.table("dpdk")) read_dpdk(reader, *sub, config);
@@ -419,6 +429,7 @@ void read_file(TomlReader& reader, const toml::table& table, NodeConfig& config)
   const toml::table no_wire;
   const toml::table* wire = root.table("wire");
   read_wire(reader, wire != nullptr ? *wire : no_wire, config);
+  if (const toml::table* sub = root.table("security")) read_security(reader, *sub, config);
   if (const toml::table* sub = root.table("acquire")) read_acquire(reader, *sub, config);
   if (const toml::table* sub = root.table("link")) read_link(reader, *sub, config);
   if (const toml::table* sub = root.table("limits")) read_limits(reader, *sub, config.limits);

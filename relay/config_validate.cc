@@ -14,6 +14,7 @@
 #include "relay/include/trunkline/trunkline.h"
 #include "relay/mesh/control_stream.h"
 #include "relay/mesh/hello.h"
+#include "relay/sealed_suite.h"
 #include "relay/text.h"
 
 namespace trunkline::relay {
@@ -168,14 +169,45 @@ Problem check_null_suite(const NodeConfig& c) {
   return {};
 }
 
+Problem check_security(const NodeConfig& c) {
+  const SecurityConfig& security = c.security;
+  const std::string needs = "wire.suite " + quoted(c.find_setting("suite")->current) + " needs ";
+  if (security.secret.empty())
+    return needs + "security.secret, the file of this node's key: `trunkline keys node` makes one";
+  if (security.certificate.empty())
+    return needs + "security.certificate, the file that `trunkline keys node` makes beside the key";
+  if (security.anchors.empty())
+    return needs +
+           "security.anchors, the files of the cluster keys that certificates are signed with: write "
+           "anchors = [\"cluster.public\"]";
+  for (size_t i = 0; i < c.peers.size(); ++i) {
+    if (c.peers[i].public_key) continue;
+    return needs + indexed("peer", i, "public_key") + " (of " + quoted(c.peers[i].name) +
+           "): write what `trunkline keys public` prints of that node's certificate";
+  }
+  return {};
+}
+
 Problem check_suite(const NodeConfig& c) {
   const WireSetting* const setting = c.find_setting("suite");
   if (setting == nullptr) return {};
+  bool null = false, sealed = false;
   for (const std::string& value : setting->accepted) {
-    if (value != "null")
-      return "wire.suite " + quoted(value) + " is not in this build: it has 'null', for laboratories";
+    null |= value == "null";
+    const bool known = sealed_suite_named(value).has_value();
+    sealed |= known;
+    if (!known && value != "null") {
+      return "wire.suite " + quoted(value) +
+             " is none: write \"aes-128-gcm\", \"aes-256-gcm\" or \"chacha20-poly1305\"; \"null\" protects "
+             "nothing and is for laboratories";
+    }
   }
-  return check_null_suite(c);
+  if (null && sealed) {
+    return "wire.suite and wire.accept.suite name 'null' beside a suite that seals: what could be talked out "
+           "of "
+           "sealing is not sealed; accept one kind only";
+  }
+  return null ? check_null_suite(c) : check_security(c);
 }
 
 Problem check_wire(const NodeConfig& c) {

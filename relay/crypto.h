@@ -5,8 +5,8 @@
 //   SessionCrypto  seals and opens the datagrams of one session on one data core; called once per run of
 //   datagrams.
 //
-// Suites: the sealed ones have the sealed handshake (relay/sealed_handshake.h) and differ in what encrypts and
-// authenticates the datagrams (relay/sealed_suite.h). `null` (relay/null_suite.h) is for laboratories: it
+// Suites: the sealed ones have the sealed handshake (relay/sealed_handshake.h) and differ in what encrypts
+// and authenticates the datagrams (relay/sealed_suite.h). `null` (relay/null_suite.h) is for laboratories: it
 // authenticates nothing and hides nothing. The simulator has one of its own that detects corruption.
 #pragma once
 
@@ -101,6 +101,9 @@ class Handshake {
   // is read is accepted of this node only, and of msg2 only with this key; a peer that writes msg1 may have a
   // new key, with a certificate for it. An object that was never told reads msg1 of any node.
   virtual void expect(const ExpectedPeer& peer) noexcept { (void)peer; }
+  // What seals the datagrams of this exchange, until begin(): the initiator's choice. A responder says it
+  // between reading msg1 and writing msg2; otherwise it is the object's own.
+  virtual void use(Suite suite) noexcept { (void)suite; }
   // The certificate that was verified in the last read() that was ok, of msg1 or msg2; valid until the next
   // one or begin(). Who is told a node id in a payload compares. nullptr: nobody is authenticated.
   virtual const Certificate* peer() const noexcept { return nullptr; }
@@ -136,6 +139,12 @@ class Crypto {
   // One per session slot and data core, made at start; re-keyed for each new session without allocation.
   virtual std::unique_ptr<SessionCrypto> make_session() = 0;
   virtual void key_session(SessionCrypto& session, const SessionKeys& keys) noexcept = 0;
+
+  // ---- the mesh thread, before handshakes are read or written; to the laboratory's suites it means nothing
+  // The monotonic time, of which those that judge certificates know what time of day it is.
+  virtual void at(core::Nanos now) noexcept { (void)now; }
+  // More handshakes come in than there is time for: strangers are to prove their address first.
+  virtual void under_load(bool under_load) noexcept { (void)under_load; }
 };
 
 }  // namespace trunkline::relay

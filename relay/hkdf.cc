@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "relay/key_memory.h"
+#include "relay/secret.h"
 
 namespace trunkline::relay {
 

@@ -225,6 +225,20 @@ bool write_all(int fd, std::string_view text) {
 
 }  // namespace
 
+std::optional<Key> parse_node_public(std::string_view text) {
+  const std::string_view word = key_kind_word(KeyKind::kNodePublic);
+  if (text.starts_with(word)) text.remove_prefix(word.size());
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  Key key;
+  size_t length = 0;
+  const char* end = nullptr;
+  if (sodium_base642bin(key.data(), key.size(), text.data(), text.size(), nullptr, &length, &end, kBase64) !=
+      0)
+    return std::nullopt;
+  const bool whole = length == key.size() && end == text.data() + text.size();
+  return whole ? std::optional(key) : std::nullopt;
+}
+
 std::string_view key_kind_word(KeyKind kind) noexcept {
   switch (kind) {
     case KeyKind::kClusterSecret:

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -68,6 +69,8 @@ SecretBytes cluster_payload(const Key& key, const ClusterName& cluster);
 
 // "trunkline-node-public-1 BASE64\n".
 std::string public_line(KeyKind kind, Bytes payload);
+// Of such a line, or of the base64 alone; nullopt: it is none, or of no 32 bytes.
+std::optional<Key> parse_node_public(std::string_view text);
 // Makes a file of `comment` (lines without '#') and the key's line: mode 0600 for a secret, else 0644. An
 // error when there is one already, or the system refuses; then there is no new file.
 core::Result<void> write_key_file(const std::string& path, KeyKind kind, Bytes payload,

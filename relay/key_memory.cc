@@ -1,7 +1,6 @@
 // See relay/key_memory.h.
 #include "relay/key_memory.h"
 
-#include <sodium/utils.h>
 #include <sys/mman.h>
 
 #include "core/check.h"
@@ -19,10 +18,6 @@ void* map_key_memory(std::size_t bytes) {
 
 void unmap_key_memory(void* memory, std::size_t bytes) noexcept {
   munmap(memory, bytes);
-}
-
-void wipe(void* memory, std::size_t bytes) noexcept {
-  sodium_memzero(memory, bytes);
 }
 
 }  // namespace trunkline::relay

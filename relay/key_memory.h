@@ -18,9 +18,6 @@ void* map_key_memory(std::size_t bytes);
 // Gives back what map_key_memory(bytes) gave. The system hands zeros to whoever gets these pages next.
 void unmap_key_memory(void* memory, std::size_t bytes) noexcept;
 
-// Zeros that no optimiser leaves out, for keys outside of such memory too. Any thread.
-void wipe(void* memory, std::size_t bytes) noexcept;
-
 template <class T>
 struct UnmapKeyMemory {
   void operator()(T* keys) const noexcept { unmap_key_memory(keys, sizeof(T)); }

@@ -11,6 +11,7 @@
 #include "io/impaired_port.h"
 #include "io/port_factory.h"
 #include "relay/include/trunkline/trunkline.h"
+#include "relay/sealed_crypto.h"
 
 namespace trunkline::relay {
 
@@ -76,17 +77,17 @@ NodeRuntime::NodeRuntime(NodeConfig config, LogTarget log)
       log_(log),
       incarnation_(unix_ms()),
       started_(io::monotonic_now()),
-      rng_(random_seed()),
-      crypto_(rng_) {}
+      rng_(random_seed()) {}
 
 core::Result<std::unique_ptr<NodeRuntime>> NodeRuntime::start(NodeConfig config, LogTarget log) {
   std::unique_ptr<NodeRuntime> node(new NodeRuntime(std::move(config), log));
+  if (auto made = node->make_crypto(); !made) return made.error();
   node->rings_ = std::make_unique<NodeRings>(node->config_, node->pages_);
   if (auto made = node->make_cores(); !made) return made.error();
   std::vector<uint16_t> ports;
   for (const auto& core : node->cores_) ports.push_back(core->port().endpoint_address(0).port);
   node->mesh_ =
-      std::make_unique<MeshNode>(node->config_, node->incarnation_, ports, node->rng_, node->crypto_);
+      std::make_unique<MeshNode>(node->config_, node->incarnation_, ports, node->rng_, *node->crypto_);
   node->driver_ = std::make_unique<MeshDriver>(node->config_, *node->mesh_, *node->rings_);
   for (uint32_t i = 0; i < node->mesh_->link_count(); ++i)
     node->links_.push_back(std::make_unique<Snapshot<LinkStatus>>());
@@ -94,6 +95,20 @@ core::Result<std::unique_ptr<NodeRuntime>> NodeRuntime::start(NodeConfig config,
   node->announce();
   if (auto started = node->start_threads(); !started) return core::Error{TL_ESYSTEM, started.error().text};
   return node;
+}
+
+core::Result<void> NodeRuntime::make_crypto() {
+  if (!seals(config_)) {
+    crypto_ = std::make_unique<NullCrypto>(rng_);
+    return {};
+  }
+  const uint64_t unix_s = incarnation_ / 1'000;
+  auto keys = read_node_keys(config_, unix_s);
+  if (!keys) return core::Error{TL_ECONFIG, keys.error().text};
+  auto made = SealedCrypto::make(config_, std::move(keys).value(), unix_s, started_, randomness_);
+  if (!made) return core::Error{TL_ECONFIG, made.error().text};
+  crypto_ = std::move(made).value();
+  return {};
 }
 
 core::Result<void> NodeRuntime::open_device() {
@@ -129,8 +144,8 @@ core::Result<void> NodeRuntime::make_cores() {
       impaired.seed = config_.impairment_seed + i;
       wire = std::make_unique<io::ImpairedPort>(std::move(wire), paths, impaired);
     }
-    auto core = std::make_unique<DataCore>(config_, CoreId{static_cast<uint8_t>(i)}, std::move(wire), crypto_,
-                                           pages_, *rings_, mesh_wake_, cores_);
+    auto core = std::make_unique<DataCore>(config_, CoreId{static_cast<uint8_t>(i)}, std::move(wire),
+                                           *crypto_, pages_, *rings_, mesh_wake_, cores_);
     UdpAddress listen = config_.listen;
     if (listen.port != 0) listen.port = static_cast<uint16_t>(listen.port + i);
     auto bound = core->open_mesh(listen);

@@ -27,6 +27,7 @@
 #include "relay/mesh/mesh_node.h"
 #include "relay/node_driver.h"
 #include "relay/null_suite.h"
+#include "relay/secret.h"
 #include "relay/snapshot.h"
 #include "relay/topology.h"
 
@@ -86,6 +87,7 @@ class NodeRuntime {
 
  private:
   NodeRuntime(NodeConfig config, LogTarget log);
+  core::Result<void> make_crypto();
   core::Result<void> open_device();
   core::Result<void> make_cores();
   core::Result<void> start_device();
@@ -115,7 +117,8 @@ class NodeRuntime {
   // In the order of making; destroyed in the reverse order.
   io::MmapPageSource pages_;
   core::Rng rng_;
-  NullCrypto crypto_;
+  KernelRandomness randomness_;
+  std::unique_ptr<Crypto> crypto_;
   Sleeper mesh_wake_;
   Sleeper service_wake_;
   std::unique_ptr<NodeRings> rings_;

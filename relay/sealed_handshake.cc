@@ -46,6 +46,7 @@ SealedHandshake::~SealedHandshake() {
 
 void SealedHandshake::begin() noexcept {
   step_ = Step::kIdle;
+  suite_ = own_suite_;
   refused_ = confirmed_ = false;
   noise_ = {};
   initiator_sends_ = responder_sends_ = confirm_key_ = {};

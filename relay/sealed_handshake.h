@@ -47,8 +47,9 @@ static_assert(kSealedMsg1Overhead <= kHandshakeEnvelopeBytes, "the largest HELLO
 
 class SealedHandshake final : public Handshake {
  public:
-  // `suite` is what keys() says. `identity` outlives the object.
-  SealedHandshake(SealedIdentity& identity, Suite suite) noexcept : identity_(identity), suite_(suite) {}
+  // `suite` is what keys() says, unless use() said another. `identity` outlives the object.
+  SealedHandshake(SealedIdentity& identity, Suite suite) noexcept
+      : identity_(identity), own_suite_(suite), suite_(suite) {}
   ~SealedHandshake() override;
 
   void begin() noexcept override;
@@ -58,6 +59,7 @@ class SealedHandshake final : public Handshake {
   SessionKeys keys() const noexcept override;
 
   void expect(const ExpectedPeer& peer) noexcept override;
+  void use(Suite suite) noexcept override { suite_ = suite; }
   const Certificate* peer() const noexcept override { return has_peer_ ? &peer_ : nullptr; }
   Admission admit(std::span<const uint8_t> msg1, const core::UdpAddress& from, core::Nanos now,
                   std::span<uint8_t> reply) noexcept override;
@@ -90,7 +92,8 @@ class SealedHandshake final : public Handshake {
   Read open_plaintext(uint8_t message, Bytes plaintext, const Key& sender, Certificate& certificate) noexcept;
 
   SealedIdentity& identity_;
-  const Suite suite_;
+  const Suite own_suite_;
+  Suite suite_;
   ExpectedPeer expected_{};  // node 0: anybody
   bool has_expected_ = false;
 

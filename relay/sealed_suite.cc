@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "relay/key_memory.h"
 #include "relay/lane_key.h"
+#include "relay/secret.h"
 
 namespace trunkline::relay {
 namespace {
@@ -71,12 +72,13 @@ inline void for_each_stretch(std::span<Job> jobs, Usable usable, Refuse refuse, 
 
 class SealedSession final : public SessionCrypto {
  public:
-  SealedSession(Suite suite, Aead& aead)
-      : suite_(suite), aead_(aead), secrets_(make_keys<SessionSecrets>()) {}
+  SealedSession() : secrets_(make_keys<SessionSecrets>()) {}
   ~SealedSession() override { wipe_keys(); }
 
-  void key(const SessionKeys& keys) noexcept {
+  void key(const SessionKeys& keys, Aead& cipher) noexcept {
     wipe_keys();
+    aead_ = &cipher;
+    suite_ = keys.suite;
     std::memcpy(secrets_->secrets[kSending], keys.send_secret.data(), kHkdfSecretBytes);
     std::memcpy(secrets_->secrets[kReceiving], keys.receive_secret.data(), kHkdfSecretBytes);
     secrets_->keyed = true;
@@ -96,7 +98,7 @@ class SealedSession final : public SessionCrypto {
       for (std::size_t i = 0; i < stretch.size(); ++i) {
         write_nonce(nonces[i], lane.iv, counter_of(stretch[i].data));
       }
-      aead_.seal(from, key, {nonces, stretch.size()}, kHeaderBytes, stretch);
+      aead_->seal(from, key, {nonces, stretch.size()}, kHeaderBytes, stretch);
     });
   }
 
@@ -113,7 +115,7 @@ class SealedSession final : public SessionCrypto {
       for (std::size_t i = 0; i < stretch.size(); ++i) {
         write_nonce(nonces[i], lane.iv, counter_of(stretch[i].data));
       }
-      aead_.open(to, key, {nonces, stretch.size()}, kHeaderBytes, stretch);
+      aead_->open(to, key, {nonces, stretch.size()}, kHeaderBytes, stretch);
     });
   }
 
@@ -131,7 +133,7 @@ class SealedSession final : public SessionCrypto {
   [[gnu::noinline]] void derive(SessionSecrets::Lane& lane, CoreId peer, Direction direction, CoreId from,
                                 CoreId to) noexcept {
     LaneKey made = derive_lane_key(secrets_->secrets[direction], suite_, from, to);
-    aead_.expand(made.key, secrets_->keys[peer.value][direction]);
+    aead_->expand(made.key, secrets_->keys[peer.value][direction]);
     uint8_t iv[sizeof(Words)]{};
     std::memcpy(iv, made.iv.data(), made.iv.size());
     std::memcpy(&lane.iv, iv, sizeof iv);
@@ -153,8 +155,8 @@ class SealedSession final : public SessionCrypto {
     if (secrets_->keyed) wipe(secrets_.get(), offsetof(SessionSecrets, keys));
   }
 
-  Suite suite_;
-  Aead& aead_;
+  Suite suite_ = Suite::kNull;
+  Aead* aead_ = nullptr;  // once it has keys
   KeyPtr<SessionSecrets> secrets_;
 };
 
@@ -173,19 +175,25 @@ std::optional<Suite> sealed_suite_named(std::string_view name) noexcept {
   return std::nullopt;
 }
 
-core::Result<std::unique_ptr<SealedSuite>> SealedSuite::make(Suite suite, uint32_t data_cores) {
-  core::Result<std::unique_ptr<Aead>> aead = Aead::make(suite, data_cores);
-  if (!aead) return aead.error();
-  return std::unique_ptr<SealedSuite>(new SealedSuite(suite, std::move(*aead)));
+core::Result<std::unique_ptr<SealedSuite>> SealedSuite::make(std::span<const Suite> suites,
+                                                             uint32_t data_cores) {
+  std::unique_ptr<SealedSuite> made(new SealedSuite);
+  for (const Suite suite : suites) {
+    core::Result<std::unique_ptr<Aead>> aead = Aead::make(suite, data_cores);
+    if (!aead) return aead.error();
+    made->ciphers_[static_cast<uint8_t>(suite)] = std::move(*aead);
+  }
+  return made;
 }
 
 std::unique_ptr<SessionCrypto> SealedSuite::make_session() {
-  return std::make_unique<SealedSession>(suite_, *aead_);
+  return std::make_unique<SealedSession>();
 }
 
 void SealedSuite::key_session(SessionCrypto& session, const SessionKeys& keys) noexcept {
-  TL_CHECK(keys.suite == suite_);
-  static_cast<SealedSession&>(session).key(keys);
+  Aead* const aead = cipher(keys.suite);
+  TL_CHECK(aead != nullptr);
+  static_cast<SealedSession&>(session).key(keys, *aead);
 }
 
 }  // namespace trunkline::relay

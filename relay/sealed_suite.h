@@ -21,8 +21,10 @@
 // allocate and fail nothing. Cost: docs/performance.md, `tools/dev figures seal`.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "relay/aead.h"
@@ -41,27 +43,35 @@ constexpr uint64_t datagram_limit(Suite suite) noexcept {
   return suite == Suite::kChaCha20Poly1305 ? kMaxCounter + 1 : uint64_t{1} << 28;
 }
 
-// What crypto.h's Crypto needs of a sealed suite: a node's Crypto owns one and passes these calls on.
+// What crypto.h's Crypto needs of sealed suites: a node's Crypto owns one and passes these calls on. It
+// serves every suite that the node accepts, so that a cluster can go from one to another.
 class SealedSuite {
  public:
   // The error is a sentence for the operator: a self-test that fails, a CPU that lacks AES, a build without
   // the library. `data_cores`: of this node; ids from 0 on are what its sessions are called with.
-  static core::Result<std::unique_ptr<SealedSuite>> make(Suite suite, uint32_t data_cores);
+  static core::Result<std::unique_ptr<SealedSuite>> make(std::span<const Suite> suites, uint32_t data_cores);
 
-  Suite suite() const noexcept { return suite_; }
+  static core::Result<std::unique_ptr<SealedSuite>> make(Suite suite, uint32_t data_cores) {
+    return make({&suite, 1}, data_cores);
+  }
+
+  bool serves(Suite suite) const noexcept { return cipher(suite) != nullptr; }
 
   // A session without keys: it opens nothing, and erases what it is to seal. The suite must outlive it.
   // Any thread, at start.
   std::unique_ptr<SessionCrypto> make_session();
-  // `session` is one that make_session() made; keys.suite is suite(). The former keys are wiped. Allocates
+  // `session` is one that make_session() made; serves(keys.suite). The former keys are wiped. Allocates
   // nothing. The session's data core.
   void key_session(SessionCrypto& session, const SessionKeys& keys) noexcept;
 
  private:
-  SealedSuite(Suite suite, std::unique_ptr<Aead> aead) noexcept : suite_(suite), aead_(std::move(aead)) {}
+  SealedSuite() = default;
+  Aead* cipher(Suite suite) const noexcept {
+    const auto number = static_cast<uint8_t>(suite);
+    return number < ciphers_.size() ? ciphers_[number].get() : nullptr;
+  }
 
-  Suite suite_;
-  std::unique_ptr<Aead> aead_;
+  std::array<std::unique_ptr<Aead>, 4> ciphers_;  // by the suite's number
 };
 
 }  // namespace trunkline::relay

@@ -23,6 +23,9 @@ using Key = std::array<uint8_t, kKeyBytes>;
 
 // Overwrites with zeros, and the compiler may not leave it out.
 void wipe(std::span<uint8_t> bytes) noexcept;
+inline void wipe(void* memory, size_t bytes) noexcept {
+  wipe({static_cast<uint8_t*>(memory), bytes});
+}
 // In a time that depends on the length only. Contract: equal lengths.
 bool equal_in_constant_time(std::span<const uint8_t> a, std::span<const uint8_t> b) noexcept;
 

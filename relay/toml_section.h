@@ -56,6 +56,7 @@ class TomlReader {
     error_ = core::Error{code_, text + what};
   }
   bool failed() const { return error_.has_value(); }
+  const std::string& file() const { return file_; }
   const core::Error& error() const { return *error_; }
 
  private:

@@ -7,6 +7,7 @@
 #include "tools/doctor/doctor_command.h"
 #include "tools/explain/explain_command.h"
 #include "tools/keys/keys_command.h"
+#include "tools/node/dev_node.h"
 #include "tools/node/node_command.h"
 #include "trunkline/trunkline.h"
 
@@ -66,7 +67,11 @@ int main(int argc, char** argv) {
 
   tools::NodeCommand node;
   CLI::App* node_app = app.add_subcommand("node", "run one node from a configuration file");
-  node_app->add_option("-c,--config", node.config_path, "TOML file; see docs/operations.md")->required();
+  node_app->add_option("-c,--config", node.config_path, "TOML file; see docs/operations.md");
+  node_app
+      ->add_option("--dev", node.dev,
+                   "no file: node 1 to 4 of a mesh on this machine alone, sealed with throw-away keys")
+      ->check(CLI::Range(uint64_t{1}, tools::kDevNodes));
   node_app->add_flag("--check-config", node.check_config,
                      "validate the file, open no socket, print OK or the error");
   node_app->add_flag("--print-topology", node.print_topology,

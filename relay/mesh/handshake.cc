@@ -17,7 +17,10 @@
 // does to the link is in refusal.cc.
 #include <algorithm>
 
+#include "relay/certificate.h"
 #include "relay/mesh/mesh_state.h"
+#include "relay/sealed_envelope.h"
+#include "relay/sealed_suite.h"
 
 namespace trunkline::relay::mesh {
 
@@ -29,19 +32,25 @@ constexpr Nanos kLongestRoundTrip = core::from_s(1);  // over any wire, where no
 constexpr Nanos kShortest = core::from_ms(20);        // a measured one may have been a lucky one
 constexpr Nanos kLongestBackoff = core::from_s(30);   // of an incompatible link
 constexpr Nanos kOldSession = core::from_s(1);        // a replaced session still receives what was under way
+// More msg1 than these, and one of each peer, in so long are a load: some 5 % of the mesh thread's time.
+constexpr Nanos kLoadWindow = core::from_ms(250);
+constexpr uint32_t kCalmMsg1 = 64;
 
 std::span<uint8_t> after_header(std::array<uint8_t, kMaxFrameBytes>& datagram, uint16_t length) {
   return std::span(datagram).subspan(kHeaderBytes, length - kHeaderBytes);
 }
 
+// Of a msg1, without the place of a cookie at its end: with one it is the same message.
 uint64_t hash_of(const Frame& frame) {
-  return core::keyed_hash({}, std::span(frame.bytes).first(frame.length));
+  const size_t without = std::min<size_t>(kMacBytes, frame.length);
+  return core::keyed_hash({}, std::span(frame.bytes).first(frame.length - without));
 }
 
 }  // namespace
 
 void MeshState::on_handshake(const Frame& frame) {
   counters.add(MeshCounter::handshakes_received);
+  crypto.at(now);
   if (frame.length >= kHeaderBytes && frame.length <= kMaxFrameBytes) {
     switch (decode_header(frame.bytes.data()).type) {
       case DatagramType::kHandshake1:
@@ -50,7 +59,8 @@ void MeshState::on_handshake(const Frame& frame) {
         return on_msg2(frame);
       case DatagramType::kHandshakeConfirm:
         return on_confirm(frame);
-      case DatagramType::kCookieReply:  // no suite that can be configured sends msg1 that wants one
+      case DatagramType::kCookieReply:
+        return on_cookie(frame);
       case DatagramType::kData:
         break;
     }
@@ -58,11 +68,13 @@ void MeshState::on_handshake(const Frame& frame) {
   counters.add(MeshCounter::handshakes_ignored);
 }
 
+// In msg1 the counter is our own index: who answers without reading it (a cookie reply) answers to that.
 size_t MeshState::write_message(Link& l, DatagramType type, uint32_t index,
                                 std::span<const uint8_t> payload) {
   DatagramHeader header;
   header.type = type;
   header.session_index = index;
+  if (type == DatagramType::kHandshake1) header.counter = l.sessions[l.made & 1].receive_index[0];
   encode_header(l.message.data(), header);
   const size_t length =
       l.handshake->write(static_cast<uint8_t>(type), payload, std::span(l.message).subspan(kHeaderBytes));
@@ -82,6 +94,7 @@ void MeshState::send_message(Link& l, const UdpAddress& to) {
 // ---- the initiator
 
 void MeshState::begin_handshake(Link& l) {
+  crypto.at(now);
   Hello mine = make_hello(config, incarnation);
   l.made = static_cast<int8_t>(prepare_session(l, mine));
   std::array<uint8_t, kMaxHelloBytes> payload;
@@ -110,6 +123,8 @@ void MeshState::handshake_timer(Link& l) {
   }
   if (l.step == HandshakeStep::kIdle || now - l.exchange_at > kExchange) begin_handshake(l);
   ++l.sends;
+  if (l.message_length != 0)
+    l.handshake->stamp(std::span(l.message).subspan(kHeaderBytes, l.message_length - kHeaderBytes), now);
   send_message(l, l.configured);
   l.sent_at = now;
   // Whoever was refused asks ever more seldom. What is lost is repeated as on any other link: the peer may
@@ -137,6 +152,11 @@ void MeshState::on_msg2(const Frame& frame) {
   std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
   const Handshake::Read read =
       l->handshake->read(static_cast<uint8_t>(DatagramType::kHandshake2), after_header(bytes, frame.length));
+  if (may_be_told(read.fault)) {
+    l->step = HandshakeStep::kIdle;
+    l->made = -1;
+    return refused(*l, certificate_refusal(read.fault));
+  }
   if (read.ok && payload_kind(read.payload) == PayloadKind::kRefusal) {
     if (const std::optional<Refusal> refusal = decode_refusal(read.payload)) {
       l->step = HandshakeStep::kIdle;
@@ -160,7 +180,7 @@ void MeshState::on_msg2(const Frame& frame) {
   }
   l->address = frame.address;
   const int8_t parity = l->made;
-  install_session(*l, parity, *theirs, l->handshake->keys());
+  install_session(*l, parity, *theirs, l->handshake->keys(), frame.address);
   if (write_message(*l, DatagramType::kHandshakeConfirm, theirs->cores[0].receive_index, {}) != 0) {
     send_message(*l, frame.address);
   }
@@ -168,19 +188,44 @@ void MeshState::on_msg2(const Frame& frame) {
   activate_session(*l, parity, theirs->incarnation, theirs->core_count, now - l->exchange_at);
 }
 
+// Asked to show that it is where it says it is: the same msg1 again, with the cookie, at once.
+void MeshState::on_cookie(const Frame& frame) {
+  const uint32_t index = decode_header(frame.bytes.data()).session_index;
+  const uint32_t slot = SessionIndex::slot(index);
+  Link* l = slot / 2 < links.size() ? &links[slot / 2] : nullptr;
+  std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
+  if (l == nullptr || l->step != HandshakeStep::kAwaitMsg2 || l->made != static_cast<int8_t>(slot & 1) ||
+      l->sessions[slot & 1].receive_index[0] != index ||
+      !l->handshake->read_cookie(after_header(bytes, frame.length), now)) {
+    counters.add(MeshCounter::handshakes_ignored);
+    return;
+  }
+  l->retry_at = now;
+}
+
 // ---- the responder
 
 void MeshState::on_msg1(const Frame& frame) {
   std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
+  if (!admit_msg1(frame, after_header(bytes, frame.length))) return;
   const Handshake::Read read =
       stranger->read(static_cast<uint8_t>(DatagramType::kHandshake1), after_header(bytes, frame.length));
+  if (may_be_told(read.fault)) return refuse_certificate(frame, read.fault);
   const std::optional<Hello> theirs = read.ok ? decode_hello(read.payload) : std::nullopt;
   Link* l = theirs && theirs->node != config.id ? find_link(theirs->node) : nullptr;
-  if (l == nullptr) {
+  const Certificate* const holder = stranger->peer();
+  if (l == nullptr || (holder != nullptr && holder->node != theirs->node)) {
     counters.add(MeshCounter::handshakes_ignored);
     return;
   }
   const uint64_t hash = hash_of(frame);
+  // A copy of an earlier msg1 that somebody kept: what came of it is over, and this must not end what is now.
+  const bool stale =
+      read.order != 0 && theirs->incarnation == l->ordered_incarnation && read.order < l->order;
+  if (stale) {
+    counters.add(MeshCounter::handshakes_ignored);
+    return;
+  }
   if (l->message_length != 0 && l->peer_msg1 == hash && l->step != HandshakeStep::kAwaitMsg2) {
     if (!l->answer_proven) return send_message(*l, frame.address);  // it was lost, or this is a copy
     if (l->alive) {
@@ -206,14 +251,67 @@ void MeshState::on_msg1(const Frame& frame) {
   answer_msg1(*l, frame, *theirs, hash);
 }
 
+// Whether a msg1 is worth the work of reading it. Under load whoever sends it is to prove its address first.
+bool MeshState::admit_msg1(const Frame& frame, std::span<const uint8_t> message) {
+  if (now - msg1_since >= kLoadWindow) {
+    crypto.under_load(msg1_count > kCalmMsg1 + links.size());
+    msg1_since = now;
+    msg1_count = 0;
+  }
+  if (++msg1_count > kCalmMsg1 + links.size()) crypto.under_load(true);
+  std::array<uint8_t, kMaxFrameBytes> reply;
+  const Handshake::Admission admission =
+      stranger->admit(message, frame.address, now, std::span(reply).subspan(kHeaderBytes));
+  if (admission.verdict == Handshake::Admission::Verdict::kRead) return true;
+  if (admission.verdict == Handshake::Admission::Verdict::kIgnore) {
+    counters.add(MeshCounter::handshakes_ignored);
+    return false;
+  }
+  DatagramHeader header;
+  header.type = DatagramType::kCookieReply;
+  header.session_index = static_cast<uint32_t>(decode_header(frame.bytes.data()).counter);
+  encode_header(reply.data(), header);
+  send_to_stranger(frame.address, std::span(reply).first(kHeaderBytes + admission.reply_length));
+  return false;
+}
+
+// Its holder has the key, and a signer that is trusted did sign it: it is told what is wrong, and gets
+// nothing else.
+void MeshState::refuse_certificate(const Frame& frame, CertificateFault fault) {
+  counters.add(MeshCounter::handshakes_refused);
+  std::array<uint8_t, kMaxHelloBytes> payload;
+  const size_t length = encode(certificate_refusal(fault), payload);
+  std::array<uint8_t, kMaxFrameBytes> answer;
+  const size_t written =
+      stranger->write(static_cast<uint8_t>(DatagramType::kHandshake2), std::span(payload).first(length),
+                      std::span(answer).subspan(kHeaderBytes));
+  if (written == 0) return;
+  DatagramHeader header;
+  header.type = DatagramType::kHandshake2;
+  header.session_index = static_cast<uint32_t>(decode_header(frame.bytes.data()).counter);
+  encode_header(answer.data(), header);
+  send_to_stranger(frame.address, std::span(answer).first(kHeaderBytes + written));
+}
+
+void MeshState::send_to_stranger(const UdpAddress& to, std::span<const uint8_t> datagram) {
+  counters.add(MeshCounter::handshakes_sent);
+  outputs_left -= outputs_left > 0 ? 1 : 0;
+  sink->handshake(to, datagram);
+}
+
 void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t hash) {
   if (l.made >= 0) remove_session(l, l.made);
   std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
   l.handshake->begin();
-  if (!l.handshake->read(static_cast<uint8_t>(DatagramType::kHandshake1), after_header(bytes, frame.length))
-           .ok) {
-    return;
-  }
+  const Handshake::Read read =
+      l.handshake->read(static_cast<uint8_t>(DatagramType::kHandshake1), after_header(bytes, frame.length));
+  if (!read.ok) return;
+  l.order = read.order;
+  l.ordered_incarnation = theirs.incarnation;
+  // Both ends accept it, or one would have been refused.
+  const HelloSetting* const suite = theirs.find_setting("suite");
+  if (const auto chosen = sealed_suite_named(suite != nullptr ? suite->current : ""))
+    l.handshake->use(*chosen);
   Hello mine = make_hello(config, incarnation);
   l.made = static_cast<int8_t>(prepare_session(l, mine));
   std::array<uint8_t, kMaxHelloBytes> payload;
@@ -223,8 +321,8 @@ void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, ui
     return;
   }
   l.peer_msg1 = hash;
-  l.address = frame.address;
-  install_session(l, l.made, theirs, l.handshake->keys());
+  l.made_address = frame.address;
+  install_session(l, l.made, theirs, l.handshake->keys(), frame.address);
   l.made_incarnation = theirs.incarnation;
   l.made_cores = theirs.core_count;
   l.step = HandshakeStep::kAwaitProof;
@@ -283,6 +381,10 @@ void MeshState::proven(Link& l) {
   }
   l.step = HandshakeStep::kIdle;
   l.answer_proven = true;
+  l.address = l.made_address;
+  // It may have a new key by now, which its certificate was for.
+  if (const Certificate* const holder = l.handshake->peer(); holder != nullptr)
+    l.handshake->expect({l.node, holder->public_key});
   activate_session(l, l.made, l.made_incarnation, l.made_cores, Nanos{0});
 }
 
@@ -303,7 +405,8 @@ uint32_t MeshState::prepare_session(Link& l, Hello& hello) {
   return parity;
 }
 
-void MeshState::install_session(Link& l, int8_t parity, const Hello& theirs, const SessionKeys& keys) {
+void MeshState::install_session(Link& l, int8_t parity, const Hello& theirs, const SessionKeys& keys,
+                                const UdpAddress& address) {
   Session& session = l.sessions[parity];
   session.installed = true;
   l.foreign = common_version(make_hello(config, incarnation), theirs) == 0;
@@ -312,7 +415,7 @@ void MeshState::install_session(Link& l, int8_t parity, const Hello& theirs, con
   c.session.slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(parity);
   c.session.link = l.id;
   c.session.keys = keys;
-  c.session.peer_address = l.address;
+  c.session.peer_address = address;
   c.session.peer_cores = theirs.core_count;
   for (uint32_t k = 0; k < theirs.core_count; ++k) {
     c.session.peer_ports[k] = theirs.cores[k].port;

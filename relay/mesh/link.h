@@ -100,8 +100,12 @@ struct alignas(core::kCacheLine) Link {
   bool answer_proven = false;  // the peer has used it
   Session sessions[2];
   Nanos old_until{};  // the replaced session is removed then; 0: there is none
+  // Of the msg1 that was answered last (Handshake::Read::order), and the incarnation that numbered it.
+  uint64_t order = 0;
+  uint64_t ordered_incarnation = 0;
   uint64_t made_incarnation = 0;
   uint8_t made_cores = 0;
+  UdpAddress made_address{};  // where its msg1 came from: the peer's, once it is proven
   bool incompatible = false;
   Outcome incompatible_outcome = Outcome::config_mismatch;
 

@@ -76,6 +76,7 @@ MeshState::MeshState(const NodeConfig& node_config, uint64_t own_incarnation,
     l.node = peer.id;
     l.configured = l.address = peer.address;
     l.handshake = crypto.make_handshake();
+    if (peer.public_key) l.handshake->expect({peer.id, *peer.public_key});
   }
   stranger = crypto.make_handshake();
   for (uint32_t c = 0; c < cores; ++c) {

@@ -57,9 +57,13 @@ struct MeshState {
 
   // ---- handshake.cc
   void on_handshake(const Frame& frame);
+  void on_cookie(const Frame& frame);
   void on_msg1(const Frame& frame);
   void on_msg2(const Frame& frame);
   void on_confirm(const Frame& frame);
+  bool admit_msg1(const Frame& frame, std::span<const uint8_t> message);
+  void refuse_certificate(const Frame& frame, CertificateFault fault);
+  void send_to_stranger(const UdpAddress& to, std::span<const uint8_t> datagram);
   void answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t hash);
   void refuse_answer(Link& l, const Frame& frame, const Hello& theirs);
   void send_refusal(Link& l, const Frame& frame, const Refusal& refusal, uint64_t hash);
@@ -68,7 +72,8 @@ struct MeshState {
   void handshake_timer(Link& l);
   void refused(Link& l, const Refusal& refusal);
   uint32_t prepare_session(Link& l, Hello& hello);  // draws receive indexes; returns the slot's parity
-  void install_session(Link& l, int8_t parity, const Hello& theirs, const SessionKeys& keys);
+  void install_session(Link& l, int8_t parity, const Hello& theirs, const SessionKeys& keys,
+                       const UdpAddress& address);
   void activate_session(Link& l, int8_t parity, uint64_t peer_incarnation, uint8_t peer_cores,
                         Nanos first_word);
   void remove_session(Link& l, int8_t parity);
@@ -307,6 +312,8 @@ struct MeshState {
   const NodeConfig& config;
   core::Rng& rng;
   Crypto& crypto;
+  Nanos msg1_since{};  // msg1_count counts from then
+  uint32_t msg1_count = 0;
   uint64_t incarnation;
   std::vector<uint16_t> ports;
   uint32_t cores;

@@ -3,12 +3,13 @@
 The idea: everything that a test makes hangs on one `Lab`, and leaving it takes everything away again: processes by
 their pid, each wait with a limit, then the directory. Namespaces have no name in /run/netns: they live as long as a
 descriptor of this process or a process inside them, so that even a killed test leaves none behind. Addresses are of
-198.18.0.0/15 (RFC 2544), where the null suite is allowed. Used from one thread; needs Python 3, iproute2 and, for
+198.18.0.0/15 (RFC 2544). Nodes are sealed, with keys made for the test. Used from one thread; needs Python 3, iproute2 and, for
 namespaces, root.
 """
 import collections
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import pathlib
@@ -64,8 +65,8 @@ def wait_until(what, limit_s, look, pause_s=0.01):
         time.sleep(pause_s)
 
 
-def toml(tables):
-    """TOML of nested dicts. A list of dicts is an array of tables; values are written as JSON, whose strings,
+def toml(config):
+    """TOML of nested dicts, with keys where a suite seals. A list of dicts is an array of tables; values are written as JSON, whose strings,
     numbers, booleans and flat lists are TOML too. Empty lists are left out."""
     out = []
 
@@ -84,8 +85,65 @@ def toml(tables):
                 for element in value:
                     table(inner, element, f"[[{inner}]]")
 
-    table("", tables, "")
+    table("", with_keys(config), "")
     return "\n".join(out) + "\n"
+
+
+class Keys:
+    """Keys of every node and cluster that a test names, made by `trunkline keys` when they are first asked for."""
+
+    def __init__(self):
+        self._directory = tempfile.TemporaryDirectory(prefix="trunkline-keys-")
+        self._public = {}
+
+    def _make(self, *words):
+        done = subprocess.run([trunkline(), "keys", *map(str, words)], capture_output=True, text=True, check=False)
+        check(done.returncode == 0, f"trunkline keys {' '.join(map(str, words))}: {done.stderr}")
+        return done.stdout.strip()
+
+    def _cluster(self, name):
+        place = pathlib.Path(self._directory.name, name)
+        if not place.exists():
+            self._make("cluster", "--name", name, "--out", place)
+        return place
+
+    def _node(self, node_id):
+        """The node's secret; its certificates, one per cluster and region, are for the same key."""
+        place = pathlib.Path(self._directory.name, f"node-{node_id}")
+        if not place.exists():
+            self._make("node", "--cluster-key", self._cluster("first") / "cluster.secret", "--node", node_id,
+                       "--region", "first", "--out", place)
+        return place / f"node-{node_id}.secret"
+
+    def security(self, node_id, cluster, region):
+        """The table [security]."""
+        secret = self._node(node_id)
+        place = secret.parent / f"{cluster} {region}"
+        if not place.exists():
+            self._make("node", "--cluster-key", self._cluster(cluster) / "cluster.secret", "--node", node_id,
+                       "--region", region, "--node-key", secret, "--out", place)
+        return {"secret": str(secret), "certificate": str(place / f"node-{node_id}.certificate"),
+                "anchors": [str(self._cluster(cluster) / "cluster.public")]}
+
+    def public_key(self, node_id):
+        if node_id not in self._public:
+            self._public[node_id] = self._make("public", self._node(node_id))
+        return self._public[node_id]
+
+
+@functools.cache
+def keys():
+    return Keys()
+
+
+def with_keys(config):
+    """A configuration whose suite seals, with the keys that it needs; what it says itself stays."""
+    if config.get("wire", {}).get("suite", "null") == "null" or "id" not in config.get("node", {}):
+        return config
+    node = config["node"]
+    security = config.get("security") or keys().security(node["id"], node["cluster"], node["region"])
+    peers = [{"public_key": keys().public_key(p["id"]), **p} for p in config.get("peer", [])]
+    return {**config, "security": security, "peer": peers}
 
 
 def node_config(node_id, listen, peers=(), one_way_ms=0.0, **node):
@@ -94,7 +152,7 @@ def node_config(node_id, listen, peers=(), one_way_ms=0.0, **node):
     config = {
         "node": {"id": node_id, "cluster": "lab-e2e", "region": f"region-{node_id}", "lab": True,
                  "listen": listen, "host_queues": 1, **node},
-        "wire": {"track_namespace": "e2e", "mtu": 1500, "suite": "null"},
+        "wire": {"track_namespace": "e2e", "mtu": 1500, "suite": "aes-128-gcm"},
         # Small enough that a few nodes fit beside anything else; large enough for every test here.
         "limits": {"max_tracks": 4096, "max_acquires": 4096, "max_requests": 4096, "max_flows_per_core": 2048,
                    "max_outputs_per_core": 4096, "max_egress_per_core": 64, "transmit_buffers": 64},

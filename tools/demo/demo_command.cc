@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "core/histogram.h"
@@ -61,11 +64,12 @@ struct Mesh {
 };
 
 bool start_mesh(Mesh& mesh, const std::vector<Place>& places, const std::vector<Variant>& variants,
-                const std::string& port, std::string& description) {
+                const std::string& port, const DevCluster& keys, std::string& description) {
   const std::vector<uint16_t> ports = free_ports(places.size());
   for (std::size_t i = 0; i < places.size(); ++i) mesh.members.push_back({places[i], ports[i]});
   for (std::size_t i = 0; i < places.size(); ++i) {
-    mesh.nodes.push_back(Process::start(places[i], config_text(places[i], mesh.members, variants[i], port)));
+    mesh.nodes.push_back(
+        Process::start(places[i], config_text(places[i], mesh.members, variants[i], port, keys)));
   }
   NewsMessage news;
   for (const Process& node : mesh.nodes) {
@@ -272,14 +276,14 @@ bool wait_refused(const Process& node, uint64_t peer, NewsMessage& news) {
   return false;
 }
 
-bool act_two_configuration(const std::string& port) {
+bool act_two_configuration(const std::string& port, const DevCluster& keys) {
   Verdict verdict;
   std::printf("\n  A node whose wire.track_namespace differs:\n");
   Mesh pair;
   std::string description;
   Variant other;
   other.track_namespace = "other";
-  if (!start_mesh(pair, {kWashington, kLondon}, {Variant{}, other}, port, description)) return false;
+  if (!start_mesh(pair, {kWashington, kLondon}, {Variant{}, other}, port, keys, description)) return false;
   NewsMessage at_washington, at_london;
   verdict.check(wait_refused(pair.nodes[0], kLondon.id, at_washington),
                 "washington did not name the setting");
@@ -289,7 +293,8 @@ bool act_two_configuration(const std::string& port) {
   std::printf("\n  A node without a setting that its wire version requires:\n");
   Variant without;
   without.without_namespace = true;
-  const Process refused = Process::start(kWashington, config_text(kWashington, pair.members, without, port));
+  const Process refused =
+      Process::start(kWashington, config_text(kWashington, pair.members, without, port, keys));
   NewsMessage news;
   const bool told_why = refused.receive(news, kStartMs) && news.news == News::kFailed;
   std::printf("    does not start: %s\n", news.text.data());
@@ -298,20 +303,39 @@ bool act_two_configuration(const std::string& port) {
   return verdict.all();
 }
 
-bool act_two(const Mesh& ours, const std::string& port) {
+bool act_two(const Mesh& ours, const std::string& port, const DevCluster& keys) {
   std::printf("\nAct two: the outage. A location is stale; what does the server that asks get to hear?\n\n");
   Variant naive;
   naive.silent = true;
   naive.endless = true;
   Mesh naive_mesh;
   std::string description;
-  if (!start_mesh(naive_mesh, {kWashington, kLondon}, {naive, naive}, port, description) ||
+  if (!start_mesh(naive_mesh, {kWashington, kLondon}, {naive, naive}, port, keys, description) ||
       !wait_for_links(naive_mesh)) {
     std::printf("  FAILED: the naive variant's nodes did not link up\n");
     return false;
   }
   const bool waited = act_two_waiting(ours, naive_mesh);
-  return act_two_configuration(port) && waited;
+  return act_two_configuration(port, keys) && waited;
+}
+
+// In a directory that goes with the demo.
+std::optional<DevCluster> throw_away_keys() {
+  std::string directory = "/tmp/trunkline-demo-XXXXXX";
+  if (mkdtemp(directory.data()) == nullptr) {
+    std::printf("  no place for keys: %s: %s\n", directory.c_str(), std::strerror(errno));
+    return std::nullopt;
+  }
+  std::vector<DevNode> nodes;
+  for (const Place& place : {kWashington, kLondon, kTokyo}) nodes.push_back({place.id, place.name});
+  auto keys = DevCluster::open(directory, "lab-demo", nodes);
+  if (!keys) {
+    std::printf("  no keys: %s\n", keys.error().text.c_str());
+    return std::nullopt;
+  }
+  std::optional<DevCluster> made(std::move(keys).value());
+  made->remove_at_end();
+  return made;
 }
 
 }  // namespace
@@ -320,24 +344,25 @@ int run_demo(const DemoCommand& command) {
   std::printf(
       "trunkline demo: three nodes as three processes, over a loopback wire that is as slow as the planet:\n"
       "  washington - london %d ms, washington - tokyo %d ms, london - tokyo %d ms round trip\n"
-      "  loopback, shared CPU, unencrypted: not a benchmark\n",
-      kWashingtonLondonMs, kWashingtonTokyoMs, kLondonTokyoMs);
+      "  sealed with throw-away keys (%s); loopback, shared CPU: not a benchmark\n",
+      kWashingtonLondonMs, kWashingtonTokyoMs, kLondonTokyoMs, DevCluster::suite().c_str());
   std::fflush(stdout);
   Mesh mesh;
   std::string description;
   const Variant as_it_is;
-  if (!start_mesh(mesh, {kWashington, kLondon, kTokyo}, {as_it_is, as_it_is, as_it_is}, command.port,
-                  description)) {
+  std::optional<DevCluster> keys = throw_away_keys();
+  if (!keys || !start_mesh(mesh, {kWashington, kLondon, kTokyo}, {as_it_is, as_it_is, as_it_is}, command.port,
+                           *keys, description)) {
     return 1;
   }
   std::printf("  %s\n", description.c_str());
   std::fflush(stdout);
   const bool one = act_one(mesh, command);
-  const bool two = act_two(mesh, command.port);
+  const bool two = act_two(mesh, command.port, *keys);
   for (Process& node : mesh.nodes) node.stop();
   std::printf(one && two ? "\nEverything held. " : "\nSomething did not hold: see FAILED above. ");
   std::printf(
-      "(loopback, shared CPU, unencrypted: not a benchmark)\n"
+      "(loopback, shared CPU: not a benchmark)\n"
       "Next: trunkline doctor      what this machine offers\n"
       "      trunkline node --config tools/examples/node.toml --check-config\n");
   return one && two ? 0 : 1;

@@ -20,7 +20,7 @@ int round_trip_ms(uint64_t a, uint64_t b) {
 }
 
 std::string config_text(const Place& self, const std::vector<Member>& members, const Variant& variant,
-                        const std::string& port_kind) {
+                        const std::string& port_kind, const DevCluster& keys) {
   std::ostringstream out;
   const auto own =
       std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.place.id == self.id; });
@@ -28,7 +28,7 @@ std::string config_text(const Place& self, const std::vector<Member>& members, c
       << self.name << "\"\nlab = true\nlisten = \"127.0.0.1:" << own->port << "\"\nport = \"" << port_kind
       << "\"\nidle = \"adaptive\"\nhost_queues = 1\n\n[wire]\n";
   if (!variant.without_namespace) out << "track_namespace = \"" << variant.track_namespace << "\"\n";
-  out << "mtu = 1500\nsuite = \"null\"\n\n";
+  out << "mtu = 1500\nsuite = \"" << DevCluster::suite() << "\"\n\n" << keys.security(self.id) << "\n";
   if (variant.silent || variant.endless) {
     out << "[lab]\nwithout = [" << (variant.silent ? "\"negative_answers\"" : "")
         << (variant.silent && variant.endless ? ", " : "") << (variant.endless ? "\"deadlines\"" : "")
@@ -38,7 +38,8 @@ std::string config_text(const Place& self, const std::vector<Member>& members, c
     if (m.place.id == self.id) continue;
     const double one_way_ms = round_trip_ms(self.id, m.place.id) / 2.0;
     out << "[[peer]]\nid = " << m.place.id << "\nname = \"" << m.place.name
-        << "\"\naddress = \"127.0.0.1:" << m.port << "\"\n\n[[lab.impair]]\nto = \"127.0.0.1:" << m.port
+        << "\"\naddress = \"127.0.0.1:" << m.port << "\"\n"
+        << keys.public_key(m.place.id) << "\n[[lab.impair]]\nto = \"127.0.0.1:" << m.port
         << "\"\ndelay_ms = " << one_way_ms << "\n\n";
   }
   return out.str();

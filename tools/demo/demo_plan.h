@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/keys/dev_cluster.h"
+
 namespace trunkline::tools::demo {
 
 struct Place {
@@ -34,7 +36,7 @@ struct Member {
 
 // TOML for one node of `members`, with the impaired wire between them.
 std::string config_text(const Place& self, const std::vector<Member>& members, const Variant& variant,
-                        const std::string& port_kind);
+                        const std::string& port_kind, const DevCluster& keys);
 
 // UDP ports that nobody used a moment ago, on 127.0.0.1.
 std::vector<uint16_t> free_ports(std::size_t n);

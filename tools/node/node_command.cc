@@ -15,6 +15,7 @@
 #include "relay/config_toml.h"
 #include "relay/topology.h"
 #include "tools/node/admin_server.h"
+#include "tools/node/dev_node.h"
 #include "tools/node/logging.h"
 #include "trunkline/trunkline.h"
 
@@ -29,10 +30,23 @@ int complain(const std::string& text, int code) {
   return code;
 }
 
-int check_config(const NodeCommand& command) {
+core::Result<std::string> read_text(const NodeCommand& command) {
+  if (command.dev != 0 && !command.config_path.empty())
+    return core::Error{0, "--config and --dev exclude each other: give one of them"};
+  if (command.dev != 0) return dev_config(command.dev);
+  if (command.config_path.empty())
+    return core::Error{0, "no configuration: give --config FILE, or --dev 1 to try it on this machine alone"};
+  std::ifstream file(command.config_path);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file)
+    return core::Error{0, "cannot read '" + command.config_path + "': check the path and its permissions"};
+  return text;
+}
+
+int check_config(const std::string& name, const std::string& config) {
   std::array<char, 2048> text{};
-  if (tl_check_config(command.config_path.c_str(), nullptr, text.data(), text.size()) == 0) {
-    std::printf("%s: OK\n", command.config_path.c_str());
+  if (tl_check_config(name.c_str(), config.c_str(), text.data(), text.size()) == 0) {
+    std::printf("%s: OK\n", name.c_str());
     return 0;
   }
   std::fprintf(stderr, "%s\n", text.data());
@@ -86,14 +100,11 @@ int run_node(const NodeCommand& command) {
   const std::string bad_log = configure_logging(
       command.log_format == "json" ? LogFormat::kJson : LogFormat::kHuman, command.log_level);
   if (!bad_log.empty()) return complain(bad_log, kExitUsage);
-  if (command.check_config) return check_config(command);
-
-  std::ifstream file(command.config_path);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file)
-    return complain("cannot read '" + command.config_path + "': check the path and its permissions",
-                    kExitUsage);
-  const core::Result<relay::NodeConfig> config = relay::parse_config(text, command.config_path);
+  const std::string name = command.dev != 0 ? "--dev " + std::to_string(command.dev) : command.config_path;
+  const core::Result<std::string> text = read_text(command);
+  if (!text) return complain(text.error().text, kExitUsage);
+  if (command.check_config) return check_config(name, *text);
+  const core::Result<relay::NodeConfig> config = relay::parse_config(*text, name);
   if (!config) return complain(config.error().text, kExitUsage);
   if (command.print_topology) return print_topology(*config);
 
@@ -101,7 +112,8 @@ int run_node(const NodeCommand& command) {
   tl_options options{};
   options.size = sizeof options;
   options.abi = TL_ABI_VERSION;
-  options.config_path = command.config_path.c_str();
+  options.config_path = name.c_str();
+  options.config_text = text->c_str();
   options.log = log_line;
   tl_node* node = nullptr;
   const int opened = tl_open(&options, &node);

@@ -9,6 +9,7 @@ namespace trunkline::tools {
 
 struct NodeCommand {
   std::string config_path;
+  uint64_t dev = 0;             // instead of a file: node N of this machine's own mesh (dev_node.h)
   bool check_config = false;    // validate, print OK or the error, open no socket
   bool print_topology = false;  // print the wiring and the memory sum, start nothing
   std::string log_format = "human";
