@@ -81,8 +81,8 @@ NodeRuntime::NodeRuntime(NodeConfig config, LogTarget log)
 
 core::Result<std::unique_ptr<NodeRuntime>> NodeRuntime::start(NodeConfig config, LogTarget log) {
   std::unique_ptr<NodeRuntime> node(new NodeRuntime(std::move(config), log));
-  if (auto made = node->make_crypto(); !made) return made.error();
   node->rings_ = std::make_unique<NodeRings>(node->config_, node->pages_);
+  if (auto made = node->make_crypto(); !made) return made.error();
   if (auto made = node->make_cores(); !made) return made.error();
   std::vector<uint16_t> ports;
   for (const auto& core : node->cores_) ports.push_back(core->port().endpoint_address(0).port);
@@ -100,6 +100,7 @@ core::Result<std::unique_ptr<NodeRuntime>> NodeRuntime::start(NodeConfig config,
 core::Result<void> NodeRuntime::make_crypto() {
   if (!seals(config_)) {
     crypto_ = std::make_unique<NullCrypto>(rng_);
+    security_ = "datagrams are neither encrypted nor authenticated: wire.suite is 'null'";
     return {};
   }
   const uint64_t unix_s = incarnation_ / 1'000;
@@ -107,6 +108,10 @@ core::Result<void> NodeRuntime::make_crypto() {
   if (!keys) return core::Error{TL_ECONFIG, keys.error().text};
   auto made = SealedCrypto::make(config_, std::move(keys).value(), unix_s, started_, randomness_);
   if (!made) return core::Error{TL_ECONFIG, made.error().text};
+  const uint64_t left_s = (*made)->identity().own().expires - unix_s;
+  security_ = "datagrams are sealed by " + config_.find_setting("suite")->current +
+              "; the certificate is valid for " + std::to_string(left_s / 86'400) + " days and " +
+              std::to_string(left_s / 3'600 % 24) + " hours";
   crypto_ = std::move(made).value();
   return {};
 }
@@ -185,6 +190,7 @@ void NodeRuntime::announce() {
   say(LogLevel::kInfo, "node " + std::to_string(config_.id.value) + " '" + config_.name + "' in " +
                            config_.region + ", cluster " + config_.cluster + ", incarnation " +
                            std::to_string(incarnation_));
+  say(seals(config_) ? LogLevel::kInfo : LogLevel::kWarn, security_);
   for (size_t from = 0; from < description_.size();) {
     const size_t end = description_.find('\n', from);
     say(LogLevel::kInfo, description_.substr(from, end - from));

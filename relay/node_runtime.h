@@ -112,6 +112,7 @@ class NodeRuntime {
   uint64_t incarnation_ = 0;
   Nanos started_{};
   std::string description_;
+  std::string security_;
   UdpAddress listen_{};
 
   // In the order of making; destroyed in the reverse order.

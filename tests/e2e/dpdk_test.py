@@ -343,12 +343,16 @@ def as_an_ordinary_user():
         a, b = End(bench, 1), End(bench, 2)
         wire = f"socket={bench.directory}/memif.sock,socket-abstract=no"
         devices = [f"net_memif0,role=server,{wire}", f"net_memif1,role=client,mac=02:00:00:00:00:02,{wire}"]
-        nodes = [bench.node(end.config(device), end.namespace, user=65534, env={**os.environ, "XDG_RUNTIME_DIR": "/tmp"})
-                 for end, device in zip((a, b), devices)]
+        configs = [end.config(device) for end, device in zip((a, b), devices)]
+        configs = [lab.with_keys(config) for config in configs]
+        lab.keys().give_to(65534)
+        nodes = [bench.node(config, end.namespace, user=65534, env={**os.environ, "XDG_RUNTIME_DIR": "/tmp"})
+                 for end, config in zip((a, b), configs)]
         up(*nodes)
         exchange(a, b, count=500)
         for node in nodes:
             stop(node)
+    lab.keys.cache_clear()  # whoever comes next makes keys of its own
 
 
 def the_acceptance_script_accepts_what_works():

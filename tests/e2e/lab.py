@@ -125,6 +125,12 @@ class Keys:
         return {"secret": str(secret), "certificate": str(place / f"node-{node_id}.certificate"),
                 "anchors": [str(self._cluster(cluster) / "cluster.public")]}
 
+    def give_to(self, user):
+        """Everything that was made so far: a node reads its secret only where it belongs to its own user."""
+        for directory, _, files in os.walk(self._directory.name):
+            for path in [directory, *(os.path.join(directory, f) for f in files)]:
+                os.chown(path, user, -1)
+
     def public_key(self, node_id):
         if node_id not in self._public:
             self._public[node_id] = self._make("public", self._node(node_id))

@@ -182,7 +182,8 @@ TEST(Validate, NamesWhatIsWrongWithASetting) {
       {[](NodeConfig& c) {
          c.wire[2] = {"suite", "rot13", {"rot13"}};
        },
-       "wire.suite 'rot13' is none: write \"aes-128-gcm\", \"aes-256-gcm\" or \"chacha20-poly1305\"; \"null\" "
+       "wire.suite 'rot13' is none: write \"aes-128-gcm\", \"aes-256-gcm\" or \"chacha20-poly1305\"; "
+       "\"null\" "
        "protects nothing and is for laboratories"},
   });
 }
