@@ -113,6 +113,10 @@ struct LinkTiming {  // design: links
   Nanos heartbeat = core::from_ms(50);
   Nanos probe = core::from_ms(10);
   Nanos down_after = core::from_ms(150);
+  // A session's keys are replaced, while traffic flows, after so long, or so many datagrams on one lane. Half
+  // of what a key of AES-GCM may protect (relay/sealed_suite.h): the other half is time enough to be late in.
+  Nanos rekey = core::from_s(120);
+  uint64_t rekey_datagrams = uint64_t{1} << 27;
   // What a data core keeps: a little less, so that after two losses in a row the third, and what it is late
   // by, still comes within down_after.
   constexpr Nanos beat() const { return heartbeat * 24 / 25; }

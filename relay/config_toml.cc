@@ -219,10 +219,13 @@ void read_acquire(TomlReader& reader, const toml::table& table, NodeConfig& conf
 }
 
 void read_link(TomlReader& reader, const toml::table& table, NodeConfig& config) {
-  TomlSection link(reader, table, "link", {"heartbeat_ms", "probe_ms", "down_after_ms"});
+  TomlSection link(reader, table, "link",
+                   {"heartbeat_ms", "probe_ms", "down_after_ms", "rekey_s", "rekey_datagrams"});
   link.duration("heartbeat_ms", config.link.heartbeat, kMs, 5, 10'000);
   link.duration("probe_ms", config.link.probe, kMs, 1, 10'000);
   link.duration("down_after_ms", config.link.down_after, kMs, 20, kMaxWaitMs);
+  link.duration("rekey_s", config.link.rekey, 1'000 * kMs, 1, 3'600);
+  link.integer("rekey_datagrams", config.link.rekey_datagrams, 1'000, int64_t{1} << 27);
 }
 
 void read_limits(TomlReader& reader, const toml::table& table, NodeLimits& limits) {

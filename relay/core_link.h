@@ -166,6 +166,7 @@ enum class CoreEventKind : uint8_t {
   kTapReady,     // IngestOpen: address is what was bound
   kTapFailed,    // IngestOpen: text says why
   kTooBig,       // a publisher's packet exceeds the path MTU: size, and the largest that fits
+  kKeysWorn,     // a lane of session `slot` has sealed so much that its keys are to be replaced
   kFlowFacts,    // kFlowQuery: packets, bytes, last_packet, outputs. Label 0: the flow is not open
 };
 

@@ -139,6 +139,8 @@ class Crypto {
   // One per session slot and data core, made at start; re-keyed for each new session without allocation.
   virtual std::unique_ptr<SessionCrypto> make_session() = 0;
   virtual void key_session(SessionCrypto& session, const SessionKeys& keys) noexcept = 0;
+  // Its session has ended: what keys there were need not stay. The session's data core.
+  virtual void forget_session(SessionCrypto& session) noexcept { (void)session; }
 
   // ---- the mesh thread, before handshakes are read or written; to the laboratory's suites it means nothing
   // The monotonic time, of which those that judge certificates know what time of day it is.

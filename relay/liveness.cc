@@ -20,6 +20,7 @@ Liveness::Liveness(const NodeConfig& config, CoreId core, SessionTable& sessions
     : core_(core),
       default_interval_(config.link.beat()),
       silence_(config.link.heartbeat * 11 / 10),
+      rekey_datagrams_(config.link.rekey_datagrams),
       down_after_(config.link.down_after),
       sessions_(sessions),
       lanes_(lanes),
@@ -110,6 +111,7 @@ Nanos Liveness::beat(LinkId link, Nanos now) noexcept {
     Lane& l = lane(link, remote);
     const bool in_use = l.uses > 0 || (core_.value == 0 && remote == 0);
     if (!in_use) continue;
+    if (session->lanes[remote].send_counter >= rekey_datagrams_ && !session->worn) report_worn(*session);
     if (now >= l.next) {
       send(link, remote, *session, now);
       l.next = beat_after(now, interval);
@@ -117,6 +119,19 @@ Nanos Liveness::beat(LinkId link, Nanos now) noexcept {
     earliest = std::min(earliest, l.next);
   }
   return earliest;
+}
+
+// Level-triggered: what does not fit into the ring is said with the next heartbeat.
+void Liveness::report_worn(Session& session) noexcept {
+  const std::span<CoreEvent> slot = events_.claim(1);
+  if (slot.empty()) return accounting_.count(CoreCounter::events_retried);
+  slot[0] = {};
+  slot[0].kind = CoreEventKind::kKeysWorn;
+  slot[0].core = core_;
+  slot[0].slot = session.slot;
+  slot[0].link = session.link;
+  events_.commit(1);
+  session.worn = true;
 }
 
 void Liveness::send(LinkId link, uint8_t remote_core, Session& session, Nanos now) noexcept {

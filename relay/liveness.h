@@ -78,12 +78,14 @@ class Liveness {
   static Nanos report_at(const Session& session) noexcept {
     return session.reported ? session.last_report + kEvidenceInterval : Nanos{};
   }
+  void report_worn(Session& session) noexcept;
   void send(LinkId link, uint8_t remote_core, Session& session, Nanos now) noexcept;
   bool report(Session& session, Nanos now) noexcept;
 
   CoreId core_;
   Nanos default_interval_;
   Nanos silence_;  // longer ones than this the mesh thread may have noticed (it does at 6/5 of a heartbeat)
+  uint64_t rekey_datagrams_;
   Nanos down_after_;  // a peer that has not heard us for so long is told of
   SessionTable& sessions_;
   LaneWriter& lanes_;

@@ -28,6 +28,7 @@ class SealedCrypto final : public Crypto {
   void key_session(SessionCrypto& session, const SessionKeys& keys) noexcept override {
     suites_->key_session(session, keys);
   }
+  void forget_session(SessionCrypto& session) noexcept override { suites_->forget_session(session); }
   void at(core::Nanos now) noexcept override;
   void under_load(bool under_load) noexcept override { identity_->set_under_load(under_load); }
 

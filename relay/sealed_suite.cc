@@ -75,6 +75,7 @@ class SealedSession final : public SessionCrypto {
   SealedSession() : secrets_(make_keys<SessionSecrets>()) {}
   ~SealedSession() override { wipe_keys(); }
 
+  void forget() noexcept { wipe_keys(); }
   void key(const SessionKeys& keys, Aead& cipher) noexcept {
     wipe_keys();
     aead_ = &cipher;
@@ -194,6 +195,10 @@ void SealedSuite::key_session(SessionCrypto& session, const SessionKeys& keys) n
   Aead* const aead = cipher(keys.suite);
   TL_CHECK(aead != nullptr);
   static_cast<SealedSession&>(session).key(keys, *aead);
+}
+
+void SealedSuite::forget_session(SessionCrypto& session) noexcept {
+  static_cast<SealedSession&>(session).forget();
 }
 
 }  // namespace trunkline::relay

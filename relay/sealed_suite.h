@@ -63,6 +63,8 @@ class SealedSuite {
   // `session` is one that make_session() made; serves(keys.suite). The former keys are wiped. Allocates
   // nothing. The session's data core.
   void key_session(SessionCrypto& session, const SessionKeys& keys) noexcept;
+  // Its keys are wiped; until it has others it is as make_session() made it.
+  void forget_session(SessionCrypto& session) noexcept;
 
  private:
   SealedSuite() = default;

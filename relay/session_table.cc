@@ -54,6 +54,7 @@ bool SessionTable::remove(uint32_t slot) noexcept {
   if (slot >= sessions_.size()) return false;
   Session& s = sessions_[slot];
   if (s.state == Session::State::kActive) active_[s.link] = 0;
+  if (s.state != Session::State::kFree) crypto_.forget_session(*s.crypto);
   s.state = Session::State::kFree;
   return true;
 }

@@ -46,6 +46,7 @@ struct alignas(core::kCacheLine) Session {
   bool heard_anything = false;
   bool report_due = false;    // something was heard that the board does not show
   bool pressing = false;      // and the mesh thread is to be told, not left to look
+  bool worn = false;          // the mesh thread knows that its keys are to be replaced
   bool peer_is_deaf = false;  // the newest heartbeat says that the peer does not hear us
   uint32_t rtt_sample_us = 0;
   SessionCrypto* crypto = nullptr;

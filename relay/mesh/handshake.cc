@@ -115,7 +115,7 @@ void MeshState::handshake_timer(Link& l) {
     l.made = -1;
     l.step = HandshakeStep::kIdle;
   }
-  if (l.alive && !l.incompatible && !wants_new_stream(l)) {
+  if (l.alive && !l.incompatible && !wants_new_stream(l) && !wants_new_keys(l)) {
     if (l.step == HandshakeStep::kAwaitMsg2) l.step = HandshakeStep::kIdle;  // it came back by itself
     l.retry_interval = Nanos{0};
     l.retry_at = core::kNever;
@@ -450,6 +450,8 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   l.active = parity;
   l.made = -1;
   l.active_since = now;
+  // One end begins, and the other if that one does not.
+  l.rekey_at = now + config.link.rekey + (config.id < l.node ? Nanos{0} : config.link.rekey / 8);
   first_word = std::min(first_word, l.rtt.known() ? std::max(l.rtt.p99(), kShortest) : kLongestRoundTrip);
   // None where the peer spoke until now, and goes on on the old session until it hears of the new one.
   const bool goes_on = l.alive && peer_incarnation == l.incarnation;

@@ -93,9 +93,10 @@ struct alignas(core::kCacheLine) Link {
   std::unique_ptr<Handshake> handshake;
   Nanos retry_at{};  // send msg1 (again)
   Nanos retry_interval{};
-  Nanos sent_at{};             // when msg1 was last sent
-  Nanos exchange_at{};         // when the exchange under way began
-  uint32_t sends = 0;          // of this exchange's msg1
+  Nanos rekey_at = core::kNever;  // the session's keys are to be replaced then
+  Nanos sent_at{};                // when msg1 was last sent
+  Nanos exchange_at{};            // when the exchange under way began
+  uint32_t sends = 0;             // of this exchange's msg1
   uint64_t peer_msg1 = 0;      // hash of the msg1 that `message` answers: a repetition gets the same answer
   bool answer_proven = false;  // the peer has used it
   Session sessions[2];

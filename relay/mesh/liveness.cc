@@ -194,6 +194,7 @@ Nanos MeshState::other_deadline(const Link& l) const {
   if (!l.alive && l.active >= 0) earliest = std::min(earliest, l.heard + lease());
   if (l.alive && config.rules.retry_links && l.retry_at == core::kNever) {
     if (l.untold || l.stream.contradicted()) earliest = Nanos{};
+    earliest = std::min(earliest, l.rekey_at);
     if (l.stream.stalled_since() != core::kNever) {
       earliest = std::min(earliest, l.stream.stalled_since() + kStalled);
     }
@@ -222,7 +223,15 @@ void MeshState::link_timer(Link& l) {
                                 : "has acknowledged no control for 3 s");
     l.retry_at = now;
   }
+  if (l.retry_at == core::kNever && wants_new_keys(l)) {
+    counters.add(MeshCounter::rekeys);
+    l.retry_at = now;
+  }
   if (now >= l.retry_at) handshake_timer(l);
+}
+
+bool MeshState::wants_new_keys(const Link& l) const {
+  return l.alive && config.rules.retry_links && now >= l.rekey_at;
 }
 
 bool MeshState::wants_new_stream(const Link& l) const {

@@ -204,6 +204,12 @@ void MeshState::on_core_event(const CoreEvent& e) {
     on_evidence(e);
     return;
   }
+  if (e.kind == CoreEventKind::kKeysWorn) {
+    Link* const l = e.slot / 2 < links.size() ? &links[e.slot / 2] : nullptr;
+    if (l != nullptr && l->active == static_cast<int8_t>(e.slot & 1))
+      l->rekey_at = std::min(l->rekey_at, now);
+    return;
+  }
   if (e.kind == CoreEventKind::kTapFailed && e.label == Label{}) return egress_failed(e);
   const Labels::Holder holder = labels.holder(e.core, e.label);
   if (holder.owner == Labels::Owner::kTrack) {
@@ -229,6 +235,7 @@ void MeshState::on_core_event(const CoreEvent& e) {
       on_too_big(holder.index, e);
       break;
     case CoreEventKind::kEvidence:
+    case CoreEventKind::kKeysWorn:
     case CoreEventKind::kFlowFacts:  // the driver's
       break;
   }

@@ -89,6 +89,7 @@ struct MeshState {
   void link_timer(Link& l);
   Nanos quiet_deadline(const Link& l) const;  // when silence will count
   bool wants_new_stream(const Link& l) const;
+  bool wants_new_keys(const Link& l) const;
   Nanos other_deadline(const Link& l) const;
   Nanos link_deadline(const Link& l) const { return std::min(quiet_deadline(l), other_deadline(l)); }
   void set_alive(Link& l, bool alive);

@@ -109,6 +109,31 @@ TEST_P(SealedLinks, ARestartedNodeComesBackWithNewKeys) {
   expect_keys();
 }
 
+// Keys are replaced while media flows: every packet arrives once, and no link is ever down.
+TEST_P(SealedLinks, KeysAreReplacedUnderTraffic) {
+  make(2);
+  for (uint32_t i = 0; i < 2; ++i) mesh_.node(i).config.link.rekey = from_s(2);
+  mesh_.start_all();
+  mesh_.publish(0, 7, test_track(7));
+  mesh_.run_for(from_s(1));
+  mesh_.acquire(1, 7, test_track(7));
+  mesh_.run_for(from_s(1));
+  ASSERT_EQ(mesh_.only(1, 7).outcome, Outcome::ok);
+  std::set<std::array<uint8_t, 32>> secrets;
+  constexpr uint32_t kPackets = 3'000;
+  for (uint32_t i = 0; i < kPackets; ++i) {
+    mesh_.send_media(0, test_track(7));
+    mesh_.run_for(from_ms(10));
+    secrets.insert(keys(0, 1).send_secret);
+    ASSERT_EQ(mesh_.link(0, 1).state, LinkState::kUp) << i;
+    ASSERT_EQ(mesh_.link(1, 0).state, LinkState::kUp) << i;
+  }
+  EXPECT_EQ(mesh_.node(1).packets[7], kPackets);
+  EXPECT_GE(secrets.size(), 13u) << "in 30 s, each 2 s";
+  EXPECT_LE(secrets.size(), 17u);
+  expect_keys();
+}
+
 TEST_P(SealedLinks, MediaFindsItsWay) {
   make(2);
   mesh_.start_all();
