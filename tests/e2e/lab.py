@@ -125,6 +125,11 @@ class Keys:
         return {"secret": str(secret), "certificate": str(place / f"node-{node_id}.certificate"),
                 "anchors": [str(self._cluster(cluster) / "cluster.public")]}
 
+    def serial(self, node_id, cluster, region):
+        """As `revoked` names that certificate."""
+        shown = self._make("show", self.security(node_id, cluster, region)["certificate"])
+        return next(line.split()[1] for line in shown.splitlines() if line.startswith("serial"))
+
     def give_to(self, user):
         """Everything that was made so far: a node reads its secret only where it belongs to its own user."""
         for directory, _, files in os.walk(self._directory.name):
