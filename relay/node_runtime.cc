@@ -112,6 +112,7 @@ core::Result<void> NodeRuntime::make_crypto() {
   security_ = "datagrams are sealed by " + config_.find_setting("suite")->current +
               "; the certificate is valid for " + std::to_string(left_s / 86'400) + " days and " +
               std::to_string(left_s / 3'600 % 24) + " hours";
+  identity_ = &(*made)->identity();
   crypto_ = std::move(made).value();
   return {};
 }

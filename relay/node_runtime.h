@@ -27,6 +27,7 @@
 #include "relay/mesh/mesh_node.h"
 #include "relay/node_driver.h"
 #include "relay/null_suite.h"
+#include "relay/sealed_identity.h"
 #include "relay/secret.h"
 #include "relay/snapshot.h"
 #include "relay/topology.h"
@@ -77,6 +78,10 @@ class NodeRuntime {
   void wake_mesh() noexcept { mesh_wake_.wake(); }
 
   const std::vector<std::unique_ptr<DataCore>>& cores() const { return cores_; }
+  // What became of sealed handshakes; nullptr where nothing is sealed.
+  const SealedCounters* sealed_counters() const {
+    return identity_ != nullptr ? &identity_->counts : nullptr;
+  }
   const MeshNode& mesh() const { return *mesh_; }  // its counters and histograms only
   // As of the mesh thread's last pass or a few ms ago.
   bool read_gauges(MeshDriver::Gauges& gauges) const { return gauges_.read(gauges); }
@@ -120,6 +125,7 @@ class NodeRuntime {
   core::Rng rng_;
   KernelRandomness randomness_;
   std::unique_ptr<Crypto> crypto_;
+  const SealedIdentity* identity_ = nullptr;  // of a node that is sealed
   Sleeper mesh_wake_;
   Sleeper service_wake_;
   std::unique_ptr<NodeRings> rings_;

@@ -144,7 +144,7 @@ size_t SealedHandshake::write_confirm(Bytes payload, std::span<uint8_t> out) noe
 
 Handshake::Read SealedHandshake::read(uint8_t message, std::span<uint8_t> in) noexcept {
   if (in.size() > kMaxHandshakeBytes) {
-    ++identity_.counts.malformed;
+    identity_.counts.add(SealedCounter::malformed);
     return {};
   }
   switch (message) {
@@ -161,7 +161,7 @@ Handshake::Read SealedHandshake::read(uint8_t message, std::span<uint8_t> in) no
 
 bool SealedHandshake::check_mac1(uint8_t message, const Key& key, Bytes covered, Bytes mac1) noexcept {
   const bool right = equal_in_constant_time(message_mac(key, message, covered), mac1);
-  identity_.counts.wrong_mac1 += right ? 0 : 1;
+  identity_.counts.add(SealedCounter::wrong_mac1, right ? 0 : 1);
   return right;
 }
 
@@ -178,14 +178,14 @@ Handshake::Read SealedHandshake::open_plaintext(uint8_t message, Bytes plaintext
   const bool filled = std::all_of(rest.begin(), rest.end(), [](uint8_t byte) { return byte == 0; });
   const bool canonical = message == kMsg1 ? order != 0 && filled : order == 0 && rest.empty();
   if (!in.ok() || !canonical) {
-    ++identity_.counts.forged;
+    identity_.counts.add(SealedCounter::forged);
     return {};
   }
   CertificateFault fault = identity_.judge(signed_part, sender, certificate);
   const bool foreign = has_expected_ && expected_.node.value != 0 && certificate.node != expected_.node;
   if (fault == CertificateFault::kNone && foreign) fault = CertificateFault::kWrongNode;
   if (fault != CertificateFault::kNone) {
-    ++identity_.counts.certificate_refused;
+    identity_.counts.add(SealedCounter::certificate_refused);
     return {false, {}, fault};
   }
   return {true, payload, fault, order};
@@ -194,7 +194,7 @@ Handshake::Read SealedHandshake::open_plaintext(uint8_t message, Bytes plaintext
 Handshake::Read SealedHandshake::read_msg1(Bytes in) noexcept {
   if (initiates()) return {};
   if (in.size() != kMaxHandshakeBytes) {  // a reply could be longer
-    ++identity_.counts.malformed;
+    identity_.counts.add(SealedCounter::malformed);
     return {};
   }
   const Bytes message = in.first(in.size() - kMacsBytes);
@@ -202,7 +202,7 @@ Handshake::Read SealedHandshake::read_msg1(Bytes in) noexcept {
   auto state = noise::HandshakeState::responder(as_bytes(kPrologue), identity_.key());
   const auto plaintext = std::span(opened_).first(kMsg1Plaintext);
   if (!state.read(message, plaintext)) {
-    ++identity_.counts.forged;
+    identity_.counts.add(SealedCounter::forged);
     return {};
   }
   Certificate certificate;
@@ -221,7 +221,7 @@ Handshake::Read SealedHandshake::read_msg1(Bytes in) noexcept {
 Handshake::Read SealedHandshake::read_msg2(Bytes in) noexcept {
   if (!initiates()) return {};
   if (in.size() < kSealedMsg2Overhead) {
-    ++identity_.counts.malformed;
+    identity_.counts.add(SealedCounter::malformed);
     return {};
   }
   const Bytes message = in.first(in.size() - kMacsBytes), mac2 = in.last(kMacBytes);
@@ -233,7 +233,7 @@ Handshake::Read SealedHandshake::read_msg2(Bytes in) noexcept {
   // A second, different reply changes nothing, though it is authentic.
   const bool accepted = step_ == Step::kEstablished && !refused_;
   if (!authentic || (accepted && state.hash() != transcript_)) {
-    ++identity_.counts.forged;
+    identity_.counts.add(SealedCounter::forged);
     return {};
   }
   Certificate certificate;
@@ -250,14 +250,14 @@ Handshake::Read SealedHandshake::read_msg2(Bytes in) noexcept {
 Handshake::Read SealedHandshake::read_confirm(Bytes in) noexcept {
   if (step_ != Step::kSentMsg2) return {};
   if (in.size() < kSealedConfirmOverhead) {
-    ++identity_.counts.malformed;
+    identity_.counts.add(SealedCounter::malformed);
     return {};
   }
   const Bytes message = in.first(in.size() - kMacBytes);
   if (!check_mac1(kConfirm, identity_.own_mac1_key(), message, in.last(kMacBytes))) return {};
   const auto payload = std::span(opened_).first(message.size() - noise::kTagBytes);
   if (!noise::CipherState(confirm_key_).decrypt(transcript_, message, payload)) {
-    ++identity_.counts.forged;
+    identity_.counts.add(SealedCounter::forged);
     return {};
   }
   return {true, payload};
@@ -291,7 +291,7 @@ Handshake::Admission SealedHandshake::admit(std::span<const uint8_t> msg1, const
                                             core::Nanos now, std::span<uint8_t> reply) noexcept {
   using Verdict = Admission::Verdict;
   if (msg1.size() != kMaxHandshakeBytes) {
-    ++identity_.counts.malformed;
+    identity_.counts.add(SealedCounter::malformed);
     return {Verdict::kIgnore};
   }
   const Bytes covered = msg1.first(msg1.size() - kMacsBytes), mac1 = msg1.subspan(covered.size(), kMacBytes);
@@ -299,12 +299,12 @@ Handshake::Admission SealedHandshake::admit(std::span<const uint8_t> msg1, const
   if (!identity_.under_load()) return {Verdict::kRead};
   if (identity_.check_mac2(msg1, from, now)) {
     if (identity_.limiter().try_take(from, now)) return {Verdict::kRead};
-    ++identity_.counts.limited;
+    identity_.counts.add(SealedCounter::limited);
     return {Verdict::kIgnore};
   }
   if (reply.size() < kCookieReplyBytes) return {Verdict::kIgnore};
   identity_.write_cookie_reply(mac1, from, now, reply.first(kCookieReplyBytes));
-  ++identity_.counts.cookies_sent;
+  identity_.counts.add(SealedCounter::cookies_sent);
   return {Verdict::kReply, kCookieReplyBytes};
 }
 
@@ -313,7 +313,7 @@ Handshake::Admission SealedHandshake::admit(std::span<const uint8_t> msg1, const
 bool SealedHandshake::read_cookie(std::span<const uint8_t> in, core::Nanos now) noexcept {
   if (step_ != Step::kSentMsg1 || !awaits_cookie_) return false;
   if (!open_cookie(cookie_reply_key(responder_key()), sent_mac1_, in, cookie_)) {
-    ++identity_.counts.forged;
+    identity_.counts.add(SealedCounter::forged);
     return false;
   }
   cookie_at_ = now;

@@ -88,4 +88,13 @@ void SealedIdentity::write_cookie_reply(Bytes mac1, const core::UdpAddress& from
   seal_cookie(cookie_key_, mac1, cookie_of(cookie_secret_, from), randomness_, out);
 }
 
+const char* sealed_counter_name(SealedCounter counter) noexcept {
+  static constexpr const char* kNames[] = {
+#define X(name, text) #name,
+      TRUNKLINE_SEALED_COUNTERS(X)
+#undef X
+  };
+  return kNames[static_cast<size_t>(counter)];
+}
+
 }  // namespace trunkline::relay

@@ -12,6 +12,7 @@
 
 #include <memory>
 
+#include "core/counters.h"
 #include "core/result.h"
 #include "relay/certificate.h"
 #include "relay/handshake_limiter.h"
@@ -20,15 +21,25 @@
 
 namespace trunkline::relay {
 
-// What became of handshake messages. Each is an event, counted once.
-struct SealedCounts {
-  uint64_t malformed = 0;            // of a length that no such message has
-  uint64_t wrong_mac1 = 0;           // not meant for this node's key
-  uint64_t forged = 0;               // mac1 right, Noise not; or a message of another exchange
-  uint64_t certificate_refused = 0;  // authentic, and Read::reason says why not
-  uint64_t cookies_sent = 0;         // msg1 under load, without a good mac2
-  uint64_t limited = 0;              // msg1 under load, with one, of a source that asks too often
+// What became of handshake messages. Each is an event, counted once, by the mesh thread.
+// clang-format off
+#define TRUNKLINE_SEALED_COUNTERS(X)                                                                   \
+  X(malformed,           "handshake messages of a length that none has")                               \
+  X(wrong_mac1,          "handshake messages that were not meant for this node's key")                 \
+  X(forged,              "those that were, and that no holder of the right key wrote, or of another exchange") \
+  X(certificate_refused, "handshake messages that are authentic, of a node whose certificate is not accepted") \
+  X(cookies_sent,        "msg1 under load without a good cookie: answered with one")                   \
+  X(limited,             "msg1 under load with one, of a source that asks too often: not read")
+// clang-format on
+
+enum class SealedCounter : uint32_t {
+#define X(name, text) name,
+  TRUNKLINE_SEALED_COUNTERS(X)
+#undef X
+      kCount
 };
+const char* sealed_counter_name(SealedCounter counter) noexcept;
+using SealedCounters = core::CounterSet<SealedCounter, static_cast<std::size_t>(SealedCounter::kCount)>;
 
 class SealedIdentity {
  public:
@@ -68,7 +79,7 @@ class SealedIdentity {
                           std::span<uint8_t> out) noexcept;
   HandshakeLimiter& limiter() noexcept { return limiter_; }
 
-  SealedCounts counts;
+  SealedCounters counts;  // read by any thread
 
  private:
   SealedIdentity(const noise::KeyPair& key, const Trust& trust, uint64_t unix_s, Randomness& randomness);

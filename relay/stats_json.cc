@@ -177,6 +177,8 @@ std::string stats_json(const NodeRuntime& node) {
   for (const auto& core : node.cores()) write_core(json, *core);
   json.end_array();
   write_counters(json, "mesh", node.mesh().counters(), MeshCounter{}, mesh_counter_name);
+  if (const SealedCounters* const sealed = node.sealed_counters(); sealed != nullptr)
+    write_counters(json, "sealed", *sealed, SealedCounter{}, sealed_counter_name);
   write_outcomes(json, node.mesh());
   write_links(json, node);
   write_usage(json, node);

@@ -152,11 +152,12 @@ TEST_F(Sealed, ForgedAndCutMessagesChangeNothing) {
   ASSERT_NO_FATAL_FAILURE(damage(b_, *b_node_, kMsg1, msg1, msg1.size() - kMacBytes)) << "late, and forged";
   EXPECT_EQ(b_.keys().send_secret, keys.send_secret);
   EXPECT_EQ(text(b_, kConfirm, confirm), "three");
-  const SealedCounts& counts = b_node_->counts;
-  EXPECT_GT(counts.malformed, 0u);
-  EXPECT_GT(counts.wrong_mac1, 0u);
-  EXPECT_GT(counts.forged, 0u);
-  EXPECT_EQ(counts.certificate_refused, 0u) << "nothing forged gets as far as its certificate";
+  const SealedCounters& counts = b_node_->counts;
+  EXPECT_GT(counts.value(SealedCounter::malformed), 0u);
+  EXPECT_GT(counts.value(SealedCounter::wrong_mac1), 0u);
+  EXPECT_GT(counts.value(SealedCounter::forged), 0u);
+  EXPECT_EQ(counts.value(SealedCounter::certificate_refused), 0u)
+      << "nothing forged gets as far as its certificate";
 }
 
 TEST_F(Sealed, MessagesOutOfOrderOrOfAnotherExchangeAreRefused) {
@@ -257,7 +258,7 @@ TEST_F(Sealed, ACertificateOfAnotherKeyGivesNothing) {
   EXPECT_EQ(fault(b_, kMsg1, with_mac1(kMsg1, *b_node_, msg1)), CertificateFault::kWrongKey);
   EXPECT_EQ(b_.peer(), nullptr);
   EXPECT_TRUE(written(b_, kMsg2, "a refusal").empty()) << "a thief is told nothing";
-  EXPECT_EQ(b_node_->counts.certificate_refused, 1u);
+  EXPECT_EQ(b_node_->counts.value(SealedCounter::certificate_refused), 1u);
 }
 
 TEST_F(Sealed, ExpiryTrustAndRevocationAreJudgedByTheReaderAndItsTime) {

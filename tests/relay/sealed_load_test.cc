@@ -66,7 +66,7 @@ TEST_F(SealedUnderLoad, AMsg1IsReadOnceItsAddressIsProven) {
   const auto read = stranger_.read(kMsg1, stamped);
   ASSERT_TRUE(read.ok);
   EXPECT_EQ(as_text(read.payload), "hello");
-  EXPECT_EQ(b_node_->counts.cookies_sent, 1u);
+  EXPECT_EQ(b_node_->counts.value(SealedCounter::cookies_sent), 1u);
 }
 
 TEST_F(SealedUnderLoad, WithoutLoadNobodyIsAskedForACookie) {
@@ -91,7 +91,7 @@ TEST_F(SealedUnderLoad, WhoDoesNotKnowTheNodeGetsSilence) {
   EXPECT_EQ(stranger_.admit(msg1_, kA, now_, std::span(reply_).first(kCookieReplyBytes - 1)).verdict,
             Verdict::kIgnore)
       << "no room for a reply";
-  EXPECT_EQ(b_node_->counts.cookies_sent, 0u);
+  EXPECT_EQ(b_node_->counts.value(SealedCounter::cookies_sent), 0u);
 }
 
 TEST_F(SealedUnderLoad, EveryDamagedBitOfMac2IsNoticed) {
@@ -189,7 +189,7 @@ TEST_F(SealedUnderLoad, OneSourceIsReadFiveTimesAtOnceAndTwentyTimesASecond) {
   get_cookie();
   for (int i = 0; i < 5; ++i) EXPECT_EQ(asks(msg1_), Verdict::kRead) << i;
   EXPECT_EQ(asks(msg1_), Verdict::kIgnore);
-  EXPECT_EQ(b_node_->counts.limited, 1u);
+  EXPECT_EQ(b_node_->counts.value(SealedCounter::limited), 1u);
   now_ += from_ms(50);
   EXPECT_EQ(asks(msg1_), Verdict::kRead);
   EXPECT_EQ(asks(msg1_), Verdict::kIgnore);

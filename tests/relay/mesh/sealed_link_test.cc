@@ -161,7 +161,7 @@ TEST_P(SealedLinks, ANodeOfAnotherClustersKeyGetsNoLink) {
   mesh_.run_for(from_s(5));
   EXPECT_NE(mesh_.link(0, 1).state, LinkState::kUp);
   EXPECT_NE(mesh_.link(1, 0).state, LinkState::kUp);
-  EXPECT_GT(identities_[0]->counts.certificate_refused, 0u);
+  EXPECT_GT(identities_[0]->counts.value(SealedCounter::certificate_refused), 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, SealedLinks, testing::Range<uint64_t>(1, 6));
