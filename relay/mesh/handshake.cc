@@ -242,7 +242,8 @@ void MeshState::on_msg1(const Frame& frame) {
     return;
   }
   if (theirs->incarnation < l->incarnation) {
-    return send_refusal(*l, frame, outlived(l->incarnation, theirs->incarnation), hash);
+    return refuse_stranger(frame, theirs->cores[0].receive_index,
+                           outlived(l->incarnation, theirs->incarnation));
   }
   if (const auto refusal = judge(make_hello(config, incarnation), *theirs, config.rules)) {
     send_refusal(*l, frame, *refusal, hash);
@@ -279,8 +280,15 @@ bool MeshState::admit_msg1(const Frame& frame, std::span<const uint8_t> message)
 // nothing else.
 void MeshState::refuse_certificate(const Frame& frame, CertificateFault fault) {
   counters.add(MeshCounter::handshakes_refused);
+  refuse_stranger(frame, static_cast<uint32_t>(decode_header(frame.bytes.data()).counter),
+                  certificate_refusal(fault));
+}
+
+// An answer to the msg1 that the stranger's object has just read: no link is touched, for it may be an old
+// one.
+void MeshState::refuse_stranger(const Frame& frame, uint32_t index, const Refusal& refusal) {
   std::array<uint8_t, kMaxHelloBytes> payload;
-  const size_t length = encode(certificate_refusal(fault), payload);
+  const size_t length = encode(refusal, payload);
   std::array<uint8_t, kMaxFrameBytes> answer;
   const size_t written =
       stranger->write(static_cast<uint8_t>(DatagramType::kHandshake2), std::span(payload).first(length),
@@ -288,7 +296,7 @@ void MeshState::refuse_certificate(const Frame& frame, CertificateFault fault) {
   if (written == 0) return;
   DatagramHeader header;
   header.type = DatagramType::kHandshake2;
-  header.session_index = static_cast<uint32_t>(decode_header(frame.bytes.data()).counter);
+  header.session_index = index;
   encode_header(answer.data(), header);
   send_to_stranger(frame.address, std::span(answer).first(kHeaderBytes + written));
 }

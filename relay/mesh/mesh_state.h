@@ -63,6 +63,7 @@ struct MeshState {
   void on_confirm(const Frame& frame);
   bool admit_msg1(const Frame& frame, std::span<const uint8_t> message);
   void refuse_certificate(const Frame& frame, CertificateFault fault);
+  void refuse_stranger(const Frame& frame, uint32_t index, const Refusal& refusal);
   void send_to_stranger(const UdpAddress& to, std::span<const uint8_t> datagram);
   void answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t hash);
   void refuse_answer(Link& l, const Frame& frame, const Hello& theirs);

@@ -124,6 +124,9 @@ class MeshHarness {
     return std::make_unique<NullCrypto>(*node.rng);
   };
 
+  // Sees every handshake datagram that a node sends. What goes to no node's address ends there.
+  std::function<void(Node&, const UdpAddress& to, std::span<const uint8_t>)> see_handshake;
+
   // Nodes 1..n, each a peer of all others, small limits. Call configure on config() before start_all().
   void make(uint32_t n, uint32_t cores = 2);
   void start(uint32_t i);

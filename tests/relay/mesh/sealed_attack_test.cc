@@ -1,0 +1,205 @@
+// Attacks on links of the real state machine over the sealed handshake: by who has recorded everything that
+// was ever sent, by who knows nodes' public keys and floods, by who reflects. What must not happen: that a
+// link goes down, that a session is replaced, that anything is sent to where nobody asked from, or more than
+// came from there.
+#include <gtest/gtest.h>
+
+#include "tests/support/mesh_harness.h"
+#include "tests/support/sealed_harness.h"
+
+namespace trunkline::relay {
+namespace {
+
+using core::from_ms;
+using core::from_s;
+
+const UdpAddress kAttacker = UdpAddress::v4(198, 18, 9, 200, 6'666);
+
+class AttackCrypto final : public Crypto {
+ public:
+  explicit AttackCrypto(SealedIdentity& identity) : identity_(identity) {}
+  std::unique_ptr<Handshake> make_handshake() override {
+    return std::make_unique<SealedHandshake>(identity_, Suite::kAes128Gcm);
+  }
+  std::unique_ptr<SessionCrypto> make_session() override { return std::make_unique<NullSession>(); }
+  void key_session(SessionCrypto&, const SessionKeys&) noexcept override {}
+  void under_load(bool under_load) noexcept override { identity_.set_under_load(under_load); }
+
+ private:
+  SealedIdentity& identity_;
+};
+
+class SealedAttack : public testing::Test {
+ protected:
+  struct Sent {
+    uint32_t from;
+    UdpAddress to;
+    std::vector<uint8_t> bytes;
+  };
+
+  SealedAttack() {
+    mesh_.make(2);
+    for (uint32_t i = 0; i < 2; ++i) identities_.push_back(cluster_.node(i + 1));
+    for (uint32_t i = 0; i < 2; ++i)
+      mesh_.config(i).peers[0].public_key = test::peer_of(*identities_[1 - i]).public_key;
+    mesh_.make_crypto = [this](MeshHarness::Node& node) {
+      return std::make_unique<AttackCrypto>(*identities_[node.config.id.value - 1]);
+    };
+    mesh_.see_handshake = [this](MeshHarness::Node& node, const UdpAddress& to,
+                                 std::span<const uint8_t> bytes) {
+      if (to == kAttacker) to_attacker_ += bytes.size();
+      sent_.push_back({static_cast<uint32_t>(node.config.id.value - 1), to, {bytes.begin(), bytes.end()}});
+    };
+  }
+  void bring_up() {
+    mesh_.start_all();
+    mesh_.run_for(from_s(1));
+    ASSERT_TRUE(up());
+  }
+  bool up() { return mesh_.link(0, 1).state == LinkState::kUp && mesh_.link(1, 0).state == LinkState::kUp; }
+  // As it came from the attacker's address.
+  void inject(uint32_t to, std::span<const uint8_t> bytes, const UdpAddress& from = kAttacker) {
+    Frame frame;
+    frame.kind = FrameKind::kHandshake;
+    frame.address = from;
+    frame.length = static_cast<uint16_t>(bytes.size());
+    std::copy(bytes.begin(), bytes.end(), frame.bytes.begin());
+    if (from == kAttacker) from_attacker_ += bytes.size();
+    mesh_.give_foreign_frame(to, frame);
+  }
+  SessionKeys keys(uint32_t i) { return mesh_.node(i).sessions[mesh_.node(i).active[0]].keys; }
+  uint64_t counter(uint32_t i, MeshCounter which) { return mesh_.mesh(i).counters().value(which); }
+  static DatagramType type_of(const Sent& sent) { return decode_header(sent.bytes.data()).type; }
+
+  test::SealedCluster cluster_;
+  std::vector<std::unique_ptr<SealedIdentity>> identities_;
+  MeshHarness mesh_{7};
+  std::vector<Sent> sent_;
+  uint64_t to_attacker_ = 0, from_attacker_ = 0;
+};
+
+TEST_F(SealedAttack, WhatWasRecordedAndIsRepeatedChangesNothing) {
+  bring_up();
+  for (int i = 0; i < 3; ++i) {  // more to record: exchanges that were, and are over
+    mesh_.crash(1);
+    mesh_.run_for(from_s(1));
+    mesh_.restart(1);
+    mesh_.run_for(from_s(2));
+    ASSERT_TRUE(up());
+  }
+  const std::vector<Sent> recorded = sent_;
+  const SessionKeys before[] = {keys(0), keys(1)};
+  const uint64_t sent_before = sent_.size();
+  for (int round = 0; round < 20; ++round) {
+    for (const Sent& sent : recorded) {
+      inject(1 - sent.from, sent.bytes);
+      mesh_.run_for(from_ms(1));
+      ASSERT_TRUE(up());
+    }
+  }
+  EXPECT_EQ(keys(0).send_secret, before[0].send_secret);
+  EXPECT_EQ(keys(1).send_secret, before[1].send_secret);
+  EXPECT_LE(to_attacker_, from_attacker_);
+  EXPECT_GT(counter(0, MeshCounter::handshakes_ignored), recorded.size());
+  // An earlier life of a peer is told that it is over, and who asks so often for its address: nobody else is.
+  for (size_t i = sent_before; i < sent_.size(); ++i) {
+    EXPECT_EQ(sent_[i].to, kAttacker);
+    EXPECT_TRUE(type_of(sent_[i]) == DatagramType::kHandshake2 ||
+                type_of(sent_[i]) == DatagramType::kCookieReply);
+  }
+}
+
+// A link that comes up while everything recorded rains on both ends comes up as soon.
+TEST_F(SealedAttack, NoRecordingKeepsALinkFromComingUp) {
+  bring_up();
+  mesh_.crash(1);
+  mesh_.run_for(from_s(1));
+  mesh_.restart(1);
+  mesh_.run_for(from_s(2));
+  ASSERT_TRUE(up());
+  const std::vector<Sent> recorded = sent_;
+  mesh_.crash(1);
+  mesh_.run_for(from_s(1));
+  mesh_.restart(1);
+  Nanos waited{};
+  while (!up() && waited < from_s(5)) {
+    for (const Sent& sent : recorded) inject(1 - sent.from, sent.bytes);
+    mesh_.run_for(from_ms(5));
+    waited = waited + from_ms(5);
+  }
+  EXPECT_LT(waited, from_s(2));
+  EXPECT_LE(to_attacker_, from_attacker_);
+}
+
+// Only the last msg1 of a peer that is gone is new; whoever sends it again gets the answer that the peer
+// would get, and the link stays with the peer's address.
+TEST_F(SealedAttack, ARecordedMsg1DoesNotMoveThePeer) {
+  bring_up();
+  mesh_.crash(1);
+  mesh_.run_for(from_s(2));
+  for (const Sent& sent : std::vector<Sent>(sent_)) {
+    if (sent.from == 1) inject(0, sent.bytes);
+  }
+  const uint64_t before = to_attacker_;
+  mesh_.run_for(from_s(5));
+  EXPECT_EQ(to_attacker_, before) << "what comes later goes to the peer";
+  mesh_.restart(1);
+  mesh_.run_for(from_s(3));
+  EXPECT_TRUE(up());
+}
+
+TEST_F(SealedAttack, WhatIsReflectedIsNotForOneself) {
+  bring_up();
+  const SessionKeys before = keys(0);
+  for (const Sent& sent : std::vector<Sent>(sent_)) inject(sent.from, sent.bytes, sent.to);
+  mesh_.run_for(from_s(1));
+  EXPECT_TRUE(up());
+  EXPECT_EQ(keys(0).send_secret, before.send_secret);
+}
+
+// Strangers who know node 1's public key, with keys of another cluster: each msg1 has a right mac1 and costs
+// an X25519 to refuse. Node 2 comes back in the middle of it.
+TEST_F(SealedAttack, AFloodIsAnsweredWithCookiesAndPeersGetThrough) {
+  bring_up();
+  test::SealedCluster foreign(99);
+  const auto stranger = foreign.node(2);
+  SealedHandshake flood(*stranger, Suite::kAes128Gcm);
+  flood.expect(test::peer_of(*identities_[0]));
+  mesh_.crash(1);
+  mesh_.run_for(from_s(1));
+  uint64_t from_flood = 0;
+  const auto pour = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      flood.begin();
+      std::vector<uint8_t> datagram(kHeaderBytes);
+      DatagramHeader header;
+      header.type = DatagramType::kHandshake1;
+      encode_header(datagram.data(), header);
+      const std::vector<uint8_t> message = test::written(flood, kMsg1, {});
+      datagram.insert(datagram.end(), message.begin(), message.end());
+      inject(0, datagram);
+      ++from_flood;
+    }
+  };
+  for (int i = 0; i < 20; ++i) {
+    pour(25);
+    mesh_.run_for(from_ms(25));
+  }
+  mesh_.restart(1);
+  Nanos waited{};
+  while (!up() && waited < from_s(5)) {
+    pour(25);
+    mesh_.run_for(from_ms(25));
+    waited = waited + from_ms(25);
+  }
+  EXPECT_LT(waited, from_s(2)) << "a peer proves its address and is heard";
+  EXPECT_LE(to_attacker_, from_attacker_);
+  const SealedCounters& counts = identities_[0]->counts;
+  EXPECT_GT(counts.value(SealedCounter::cookies_sent), from_flood / 2);
+  EXPECT_LT(counts.value(SealedCounter::certificate_refused) + counts.value(SealedCounter::forged),
+            from_flood / 2)
+      << "most were not read";
+}
+
+}  // namespace
+}  // namespace trunkline::relay
