@@ -108,9 +108,10 @@ def broken_row(output):
 class Tree:
     """The private copy. One thread at a time plants; Session sees to that."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, programs=PROGRAMS):
         self.root = folder
         self.build = folder / "build"
+        self.programs = programs
 
     def sync(self):
         """Makes it equal to the tree as it stands, changes that are not committed included. What is equal keeps its
@@ -132,7 +133,7 @@ class Tree:
     def compile(self):
         """Whether the programs build, and what the compiler said. NINJA names another ninja, as meson has it."""
         ninja = os.environ.get("NINJA", "ninja")
-        done = subprocess.run([ninja, "-C", str(self.build), "--quiet", *PROGRAMS], check=False, stdin=subprocess.DEVNULL,
+        done = subprocess.run([ninja, "-C", str(self.build), "--quiet", *self.programs], check=False, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return done.returncode == 0, done.stdout.decode("utf-8", "replace")
 
