@@ -16,14 +16,16 @@ INT64_MAX = 2**63 - 1
 # The line as sent (text), or (method, params); the code; the text.
 NAME_IT = "give either 'track' (a name) or 'track_id' (32 hexadecimal digits)"
 HANDLE = "'handle' is missing: give the number that publish or acquire returned"
+NESTED = "nested deeper than 16 levels: no request needs that"
 MISTAKES = [
     ("hello?", PARSE_ERROR, "not JSON: send one JSON-RPC 2.0 object per line"),
     ('{"id":1,"method":"ping"', PARSE_ERROR, "not JSON: send one JSON-RPC 2.0 object per line"),
     ('{"id":1,"method":"\\ud800"}', PARSE_ERROR, "not JSON: send one JSON-RPC 2.0 object per line"),
     ("[]", INVALID_REQUEST, "not an object: batches are not supported, send one request per line"),
     ("17", INVALID_REQUEST, "not an object: batches are not supported, send one request per line"),
-    ("[" * 20_000 + "]" * 20_000, INVALID_REQUEST,
-     "not an object: batches are not supported, send one request per line"),
+    ("[" * 20_000 + "]" * 20_000, INVALID_REQUEST, NESTED),
+    ('{"method":"ping","id":' + "[" * 32_000 + "]" * 32_000 + "}", INVALID_REQUEST, NESTED),
+    ('{"method":"ping","params":' + '{"a":' * 16 + "1" + "}" * 17, INVALID_REQUEST, NESTED),
     ('{"id":1}', INVALID_REQUEST, "'method' is missing or not a string"),
     ('{"id":1,"method":7}', INVALID_REQUEST, "'method' is missing or not a string"),
     ('{"id":1,"method":"ping","params":[1]}', INVALID_REQUEST, "'params' must be an object with named members"),
@@ -36,6 +38,8 @@ MISTAKES = [
     (("acquire", {"track": "a", "track_id": "0" * 32}), INVALID_PARAMS, NAME_IT),
     (("acquire", {"track": ""}), INVALID_PARAMS, NAME_IT),
     (("acquire", {"track": 5}), INVALID_PARAMS, "'track' must be a string"),
+    (("acquire", {"track": "a\0b"}), INVALID_PARAMS, "'track' must not contain \\u0000"),
+    (("acquire", {"track": "[[[[[[[[[[[[[[[[[[\\\"", "egress": "\0"}), INVALID_PARAMS, "'egress' must not contain \\u0000"),
     (("acquire", {"track_id": "abc"}), INVALID_PARAMS, "'track_id' must be 32 hexadecimal digits, not 3"),
     (("acquire", {"track_id": "g" * 32}), INVALID_PARAMS,
      "'track_id' has a character that is not a hexadecimal digit"),

@@ -61,6 +61,28 @@ json parsed(const char* what, const std::string& text) {
   return value;
 }
 
+// Values are copied and written by recursion: a line of 64 KiB of brackets would need more stack than there
+// is.
+constexpr int kMaxNesting = 16;  // a request needs two levels
+bool nests_too_deep(std::string_view line) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxNesting) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
 // Unknown members are errors: a misspelt option that is silently ignored is how the wrong track gets
 // published.
 void allow_only(const json& params, std::initializer_list<std::string_view> known) {
@@ -71,10 +93,17 @@ void allow_only(const json& params, std::initializer_list<std::string_view> know
   }
 }
 
-std::string text_member(const json& params, const char* key) {
+std::string bytes_member(const json& params, const char* key) {
   if (!params.contains(key)) return {};
   if (!params[key].is_string()) bad_params(std::string("'") + key + "' must be a string");
   return params[key].get<std::string>();
+}
+
+// One that the library takes as a C string: cut off at a zero it would be another name.
+std::string text_member(const json& params, const char* key) {
+  std::string text = bytes_member(params, key);
+  if (text.find('\0') != std::string::npos) bad_params(std::string("'") + key + "' must not contain \\u0000");
+  return text;
 }
 
 int64_t number_member(const json& params, const char* key, int64_t fallback, int64_t low, int64_t high) {
@@ -186,6 +215,10 @@ void AdminProtocol::connected(ClientId client) {
 }
 
 void AdminProtocol::received(ClientId client, std::string_view line) {
+  if (nests_too_deep(line)) {
+    return fail(client, nullptr, kInvalidRequest,
+                "nested deeper than " + std::to_string(kMaxNesting) + " levels: no request needs that");
+  }
   const json request = json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (request.is_discarded()) {
     return fail(client, nullptr, kParseError, "not JSON: send one JSON-RPC 2.0 object per line");
@@ -312,7 +345,7 @@ json AdminProtocol::publish(ClientId client, const json& params) {
   options.traffic_class = class_member(params);
   options.generation = static_cast<uint64_t>(number_member(params, "generation", 0, 0, INT64_MAX));
   options.ssrc = static_cast<uint32_t>(number_member(params, "ssrc", 0, 0, UINT32_MAX));
-  const std::string descriptor = text_member(params, "descriptor");
+  const std::string descriptor = bytes_member(params, "descriptor");
   const std::string ingest = text_member(params, "ingest"), codec = text_member(params, "codec");
   options.descriptor = descriptor.data();
   options.descriptor_bytes = static_cast<uint32_t>(descriptor.size());
