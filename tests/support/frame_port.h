@@ -46,7 +46,7 @@ class FramePort : public MemoryPort, private io::FrameSource {
     const uint32_t count = MemoryPort::receive_burst(out, now);
     for (core::Packet& packet : out.first(count)) {
       packet.buffer = take();
-      std::memcpy(packet.buffer->data, packet.data, packet.length);
+      if (packet.length > 0) std::memcpy(packet.buffer->data, packet.data, packet.length);
       packet.data = packet.buffer->data;
     }
     return count;

@@ -171,7 +171,7 @@ class PathHarnessOn {
     packet.keyframe = packet.frame_end = false;
     packet.layer = 0;
     packet.length = static_cast<uint16_t>(bytes.size());
-    std::memcpy(packet.bytes, bytes.data(), std::min<std::size_t>(bytes.size(), sizeof packet.bytes));
+    std::copy_n(bytes.begin(), std::min<std::size_t>(bytes.size(), sizeof packet.bytes), packet.bytes);
     rings.queues[queue]->to_core.commit(1);
   }
 
