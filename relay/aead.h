@@ -39,10 +39,10 @@ class Aead {
   // `key` has 32 bytes, of which the cipher takes as many as it has. 0.1 us.
   virtual void expand(std::span<const uint8_t, 32> key, AeadKey& out) const noexcept = 0;
 
-  // The first `header` bytes of each job are authenticated, the rest is encrypted too, in place, and the tag
-  // is written behind it. One nonce per job. `core` is the calling core, which no other thread uses at that
-  // time. Contract: core < data_cores, nonces.size() == jobs.size(), each job has at least `header` bytes
-  // (seal), or `header` + kTagBytes (open).
+  // The first `header` bytes of each job are authenticated, the rest is encrypted too, in place or out of
+  // `records`, and the tag is written behind it. One nonce per job. `core` is the calling core, which no
+  // other thread uses at that time. Contract: core < data_cores, nonces.size() == jobs.size(), each job has
+  // at least `header` bytes (seal), or `header` + kTagBytes (open).
   virtual void seal(core::CoreId core, const AeadKey& key, std::span<const AeadNonce> nonces, uint32_t header,
                     std::span<SealJob> jobs) noexcept = 0;
   // Sets `authentic` of each job; the time does not depend on where a tag differs.

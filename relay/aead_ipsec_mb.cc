@@ -59,8 +59,9 @@ class AesGcm final : public Aead {
     gcm_context_data context;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       uint8_t* const text = jobs[i].data + header;
-      seal_one(expanded, &context, text, text, jobs[i].length - header, nonces[i].bytes, jobs[i].data, header,
-               jobs[i].data + jobs[i].length, kTagBytes);
+      const uint8_t* const plain = jobs[i].records != nullptr ? jobs[i].records : text;
+      seal_one(expanded, &context, text, plain, jobs[i].length - header, nonces[i].bytes, jobs[i].data,
+               header, jobs[i].data + jobs[i].length, kTagBytes);
     }
   }
 
@@ -99,6 +100,7 @@ class ChaCha20Poly1305 final : public Aead {
             std::span<SealJob> jobs) noexcept override {
     IMB_MGR& manager = manager_of(core);
     for (std::size_t i = 0; i < jobs.size(); ++i) {
+      copy_records(jobs[i], header);
       IMB_JOB& job = *IMB_GET_NEXT_JOB(&manager);
       job.cipher_direction = IMB_DIR_ENCRYPT;
       job.chain_order = IMB_ORDER_CIPHER_HASH;

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 
@@ -42,11 +43,22 @@ struct SessionKeys {
 };
 
 // One datagram to seal: `data` is header | plaintext records (`length` bytes); kTagBytes more are writable
-// behind it.
+// behind it. With `records` only the header is there, and the plaintext is read from `records`, which stay as
+// they are: sealing is then the copy. They lie right behind the header after all, or nowhere in `data`.
 struct SealJob {
+  SealJob() = default;  // unwritten: runs of them lie on the stack
+  SealJob(uint8_t* datagram, uint32_t bytes, const uint8_t* plain = nullptr) noexcept
+      : data(datagram), length(bytes), records(plain) {}
+
   uint8_t* data;
   uint32_t length;
+  const uint8_t* records;
 };
+// For suites that seal in place; the first `header` bytes are there.
+inline void copy_records(const SealJob& job, uint32_t header) noexcept {
+  if (job.records != nullptr && job.records != job.data + header)
+    std::memcpy(job.data + header, job.records, job.length - header);
+}
 // One datagram to open in place: header | ciphertext | tag, `length` bytes, at least header + tag.
 struct OpenJob {
   uint8_t* data;

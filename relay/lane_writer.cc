@@ -176,9 +176,9 @@ void LaneWriter::seal_forwarded(Forwarding& to) noexcept {
   std::array<uint32_t, 4> per_class{};
   for (uint32_t i = 0; i < count; ++i) {
     const Forwarding::Waiting waiting = to.waiting[i];
-    uint8_t* const datagram = waiting.record - kHeaderBytes;
+    uint8_t* const datagram = waiting.datagram;
     const uint8_t* const rtp = waiting.record + kRecordHeaderBytes;
-    const RecordWord word = RecordWord::load(waiting.record);
+    const RecordWord word = waiting.next;
     const uint32_t plain = kHeaderBytes + kRecordHeaderBytes + word.length();
     const TrafficClass traffic_class = word.traffic_class();
     ++per_class[static_cast<uint32_t>(traffic_class)];
@@ -192,8 +192,8 @@ void LaneWriter::seal_forwarded(Forwarding& to) noexcept {
     slots.infos[i].note = {waiting.flow, load_be32(rtp + 8), load_be32(rtp + 4), !word.frame_end()};
     store_be64(datagram, header++);
     store_be32(datagram + 8, peer_index);
-    word.sent_on(waiting.label).store(waiting.record);
-    jobs[i] = {datagram, plain};
+    word.store(waiting.record);
+    jobs[i] = {datagram, plain, waiting.record};
   }
   transmitter_.end(count, per_class);
   to.lane->send_counter += count;

@@ -102,13 +102,18 @@ class LaneWriter {
   //
   // Contract: Transmitter::sends_received().
   struct Forwarding {
-    // A record as it was received, its header in front of it, in `frame`; `label` is for who gets it.
+    // A record as it was received, its header in front of it, and where its datagram will be: around it, or
+    // apart from it. The latter leaves the record as it is but for its header, which is `next` then.
     struct Waiting {
       uint8_t* record;
-      core::Buffer* frame;
+      uint8_t* datagram;
+      core::Buffer* frame;  // of the datagram
+      RecordWord next;      // the record's header as it leaves
       FlowId flow;
-      uint32_t label;
     };
+    static Waiting in_place(uint8_t* record, core::Buffer* frame, RecordWord next, FlowId flow) noexcept {
+      return {record, record - kHeaderBytes, frame, next, flow};
+    }
     LinkId link = kNoLink;  // kNoLink: none
     uint8_t remote_core = 0;
     SessionLane* lane = nullptr;
@@ -125,8 +130,9 @@ class LaneWriter {
     }
   };
   bool begin_forwarding(LinkId link, CoreId remote, Forwarding& to, Nanos now) noexcept;
-  // Contract: it is a media record with a hop left and an RTP header, it fits max_plain, to.count <
-  // waiting.size(), and forwarded() < Transmitter::room().
+  // Contract: it is a media record with a hop left and an RTP header, it fits max_plain, no other that waits
+  // there is the same record, to.count < waiting.size(), and forwarded() < Transmitter::room(). The record
+  // stays where it is until it is sealed.
   void forward(Forwarding& to, const Forwarding::Waiting& record) noexcept {
     to.waiting[to.count++] = record;
     ++forwarded_;

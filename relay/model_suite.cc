@@ -53,6 +53,7 @@ void ModelSession::key(const SessionKeys& keys) noexcept {
 
 void ModelSession::seal(core::CoreId from, core::CoreId to, std::span<SealJob> jobs) noexcept {
   for (const SealJob& job : jobs) {
+    copy_records(job, kHeaderBytes);
     const uint64_t tag = hash(send_, lane_of(from, to), job.data, job.length);
     store_be64(job.data + job.length, tag);
     store_be64(job.data + job.length + 8, tag * kA);

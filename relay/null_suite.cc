@@ -153,6 +153,7 @@ void NullSession::key(const SessionKeys& keys) noexcept {
 
 void NullSession::seal(core::CoreId from, core::CoreId to, std::span<SealJob> jobs) noexcept {
   for (const SealJob& job : jobs) {
+    copy_records(job, kHeaderBytes);
     const Tag tag = null_tag(send_.a, send_.b, load_be64(job.data), lane_of(from, to));
     store_be64(job.data + job.length, tag.a);
     store_be64(job.data + job.length + 8, tag.b);

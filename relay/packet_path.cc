@@ -329,7 +329,7 @@ DropReason PacketPath::forward(FlowId id, const OutputSlot& output, const Record
   if (transmitter_.room() == 0) transmitter_.flush(now_);
   core::Packet& packet = received_[record.alone_in - 1u];
   uint8_t* const at = packet.data + (record.payload - packet.data) - kRecordHeaderBytes;
-  lanes_.forward(to, {at, packet.buffer, id, output.label});
+  lanes_.forward(to, to.in_place(at, packet.buffer, RecordWord::load(at).sent_on(output.label), id));
   lanes_.seal_forwarded(to);
   packet.buffer = nullptr;  // the transmitter's from here on
   accounting_.count(CoreCounter::media_in_place);

@@ -142,9 +142,7 @@ class PacketPath {
   void take_alone(LaneWriter::Forwarding& to, std::span<const OpenJob> jobs, const Flows& flows,
                   uint32_t first, uint32_t end) noexcept;
   bool fan_out_alone(const Session& session, Flow& flow, uint32_t at) noexcept;
-  void fan_out_straight(Flow& flow, LaneWriter::Forwarding::Waiting waiting) noexcept;
-  void forward_copy(LaneWriter::Forwarding& to, OutputSlot& output,
-                    LaneWriter::Forwarding::Waiting waiting) noexcept;
+  void fan_out_straight(Flow& flow, uint8_t* record, core::Packet& packet) noexcept;
   bool all_straight(Flow& flow, uint32_t plain) noexcept;
   LaneWriter::Forwarding* forwarding_to(const OutputSlot& output) noexcept;
   bool begin_forwarding(const OutputSlot& output) noexcept;

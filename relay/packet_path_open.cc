@@ -12,8 +12,8 @@
 //   small records   are appended to what leaves for each link, to share a datagram
 //   video           the same; but where the port has frames, a packet that came alone leaves in the frame
 //   that
-//                   it came in, with new headers over the old ones. Of several links the last one gets that;
-//                   the others get a copy in a frame of their own, because each link seals with its own keys
+//                   it came in, with new headers over the old ones. For several links it is sealed out of
+//                   that frame into one for each, because each link seals with its own keys
 //
 // What is done on it is what locate() and to_link() do, with their counters. Whatever asks for more is left
 // to them (relay/packet_path.cc); and once something waits there, so is all that comes after it: so a track
@@ -133,7 +133,6 @@ void PacketPath::open_batch() noexcept {
   session.crypto->open(CoreId{opening_lane_}, core_, jobs);
   const StageScope stage(accounting_.clock, Stage::fan_out);
   const uint32_t alone = transmitter_.sends_received() ? forward_alone(session, jobs) : 0;
-  straight_.in_place = straight_.packets;
   uint32_t opened = straight_.packets, records = straight_.packets;
   if (alone < jobs.size()) prefetch_flows(jobs.subspan(alone));
   for (uint32_t i = alone; i < open_count_; ++i) {
@@ -315,8 +314,10 @@ void PacketPath::take_alone(LaneWriter::Forwarding& to, std::span<const OpenJob>
     Flow& flow = *flows[i];
     note_straight(flow, record);
     core::Packet& packet = received_[open_frames_[i] - 1u];
-    lanes_.forward(to, {record, packet.buffer, flows_.id_of(flow), flow.first.label});
+    const RecordWord next = RecordWord::load(record).sent_on(flow.first.label);
+    lanes_.forward(to, to.in_place(record, packet.buffer, next, flows_.id_of(flow)));
     packet.buffer = nullptr;  // the lane's from here on
+    ++straight_.in_place;
   }
 }
 
@@ -334,33 +335,35 @@ bool PacketPath::fan_out_alone(const Session& session, Flow& flow, uint32_t at) 
     return true;
   }
   note_straight(flow, record);
-  core::Packet& packet = received_[open_frames_[at] - 1u];
-  fan_out_straight(flow, {record, std::exchange(packet.buffer, nullptr), flows_.id_of(flow), 0});
+  fan_out_straight(flow, record, received_[open_frames_[at] - 1u]);
   return true;
 }
 
-// All but the last output get a copy. Contract: all_straight(), so that each has its lane.
-void PacketPath::fan_out_straight(Flow& flow, LaneWriter::Forwarding::Waiting waiting) noexcept {
+// Each output is sealed out of the frame that the packet came in into one of its own; when there is none, the
+// last output gets what it came in. Contract: all_straight(), so that each has its lane.
+void PacketPath::fan_out_straight(Flow& flow, uint8_t* record, core::Packet& packet) noexcept {
+  const RecordWord header = RecordWord::load(record);
+  const FlowId id = flows_.id_of(flow);
   uint32_t left = flow.output_count;
   flows_.for_each_output(flow, [&](OutputSlot& output, const uint64_t&) {
+    --left;
+    const RecordWord next = header.sent_on(output.label);
+    core::Buffer* const frame = transmitter_.try_stocked_frame(header.traffic_class());
+    if (frame == nullptr) {
+      seal_all_forwarded();  // all that is still to be read; and a keyframe request may send what is queued
+      if (left != 0) return lost_straight(id, output, record, DropReason::no_buffer), true;
+    }
     LaneWriter::Forwarding& to = *forwarding_to(output);
-    waiting.label = output.label;
-    --left == 0 ? lanes_.forward(to, waiting) : forward_copy(to, output, waiting);
+    if (frame == nullptr) {
+      lanes_.forward(to, to.in_place(record, std::exchange(packet.buffer, nullptr), next, id));
+      ++straight_.in_place;
+      return true;
+    }
+    // Twice to the same peer, under two labels: one after the other.
+    if (to.count != 0 && to.waiting[to.count - 1].record == record) lanes_.seal_forwarded(to);
+    lanes_.forward(to, {record, frame->data, frame, next, id});
     return true;
   });
-}
-
-void PacketPath::forward_copy(LaneWriter::Forwarding& to, OutputSlot& output,
-                              LaneWriter::Forwarding::Waiting waiting) noexcept {
-  const RecordWord header = RecordWord::load(waiting.record);
-  core::Buffer* const frame = transmitter_.try_stocked_frame(header.traffic_class());
-  if (frame == nullptr) {
-    seal_all_forwarded();  // a keyframe request may send what is queued
-    return lost_straight(waiting.flow, output, waiting.record, DropReason::no_buffer);
-  }
-  uint8_t* const copy = frame->data + kHeaderBytes;
-  std::memcpy(copy, waiting.record, kRecordHeaderBytes + header.length());
-  lanes_.forward(to, {copy, frame, waiting.flow, waiting.label});
 }
 
 bool PacketPath::all_straight(Flow& flow, uint32_t plain) noexcept {

@@ -86,18 +86,41 @@ TEST_F(PacketPathFrames, ATrackKeepsItsOrderWhicheverWayItsPacketsGo) {
   EXPECT_EQ(lost(), 0u);
 }
 
-TEST_F(PacketPathFrames, OfSeveralOutputsTheLastOneGetsTheFrameAndTheOthersCopies) {
+TEST_F(PacketPathFrames, SeveralOutputsAreSealedIntoAFrameForEach) {
   for (uint16_t n = 2; n < 6; ++n) arrive(2, n);
   path.run();
-  EXPECT_EQ(left_in_place(), 4u);
+  EXPECT_EQ(left_in_place(), 0u);
   for (const LinkId link : {LinkId{1}, LinkId{2}}) {
     const std::vector<ReadRecord> got = path.sent_to(link);
     ASSERT_EQ(got.size(), 4u);
     for (uint16_t i = 0; i < 4; ++i) {
+      const auto sequence = static_cast<uint16_t>(2 + i);
       EXPECT_EQ(got[i].header.label.value, 0x7000u + link - 1);
-      EXPECT_EQ(relay::load_be16(&got[i].payload[2]), 2 + i);
+      EXPECT_EQ(got[i].header.ttl, 2) << "a hop less, however many outputs";
+      EXPECT_EQ(got[i].payload,
+                rtp({.sequence = sequence, .timestamp = 90u * sequence, .marker = true, .bytes = 700}));
     }
   }
+  EXPECT_EQ(lost(), 0u);
+}
+
+TEST_F(PacketPathFrames, OnePeerGetsAPacketTwiceUnderTwoLabels) {
+  path.output(2, PathHarness::to_link(1, 0x7002));
+  path.run();
+  for (uint16_t n = 2; n < 6; ++n) arrive(2, n);
+  path.run();
+  const std::vector<ReadRecord> got = path.sent_to(1);
+  ASSERT_EQ(got.size(), 8u);
+  for (const uint32_t label : {0x7000u, 0x7002u}) {
+    uint16_t sequence = 2;
+    for (const ReadRecord& record : got) {
+      if (record.header.label.value != label) continue;
+      EXPECT_EQ(relay::load_be16(&record.payload[2]), sequence++);
+    }
+    EXPECT_EQ(sequence, 6) << "all four, in order";
+  }
+  EXPECT_EQ(path.sent_to(2).size(), 4u);
+  EXPECT_EQ(lost(), 0u);
 }
 
 TEST_F(PacketPathFrames, RefusesWhatWasSeenWhatIsForgedAndWhatHasNoHopLeft) {
@@ -143,7 +166,7 @@ TEST_F(PacketPathFrames, WhenThePortRefusesTheRestOfTheFrameIsDroppedAndAKeyfram
 
 TEST_F(PacketPathFrames, WithoutAFreeFrameCopiesAreDroppedCountedAndForwardingGoesOn) {
   path.port.leave(4);
-  arrive(2, 2);  // two outputs: one copy, one in place
+  arrive(2, 2);  // two outputs: one gets no frame, the other the one that it came in
   arrive(0, 3);
   path.run();
   EXPECT_GE(path.drops(DropReason::no_buffer) + path.sent_to(1).size(), 2u);

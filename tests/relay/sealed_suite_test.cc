@@ -108,6 +108,24 @@ TEST_P(SealedSuites, OpensslSealsAndOpensTheSameBytesAtEveryLengthInBothDirectio
   }
 }
 
+TEST_P(SealedSuites, SealingOutOfOtherMemoryGivesTheSameBytesAndLeavesThatMemoryAlone) {
+  for (const uint32_t length : {kLeast, kLeast + 1, kLeast + 16, 300u, 1464u}) {
+    const Buffer bytes = datagram(length, length);
+    const Buffer records(bytes.begin() + kHeaderBytes, bytes.end() - kTagBytes);
+    const Buffer before = records;
+    Buffer out(length, 0xee);
+    std::copy_n(bytes.begin(), kHeaderBytes, out.begin());
+    SealJob job{out.data(), length - kTagBytes, records.data()};
+    a_->seal({0}, {0}, {&job, 1});
+    EXPECT_EQ(out, sealed(*a_, bytes)) << length;
+    EXPECT_EQ(records, before);
+    Buffer in_place = bytes;
+    job = {in_place.data(), length - kTagBytes, in_place.data() + kHeaderBytes};
+    a_->seal({0}, {0}, {&job, 1});
+    EXPECT_EQ(in_place, out) << "records where they would be anyway";
+  }
+}
+
 TEST_P(SealedSuites, EveryDamagedBitAndEveryCutIsRefused) {
   const Buffer bytes = sealed(*a_, datagram(kLeast + 45, 77));
   ASSERT_TRUE(opens(*b_, bytes));

@@ -69,6 +69,19 @@ class Suites : public testing::TestWithParam<Suite> {
   std::unique_ptr<SessionCrypto> a_, b_;
 };
 
+TEST_P(Suites, SealingOutOfOtherMemoryIsACopyToo) {
+  connect();
+  Bytes in_place = datagram(7, 100);
+  Bytes apart(in_place.begin(), in_place.begin() + kHeaderBytes);
+  const Bytes records(in_place.begin() + kHeaderBytes, in_place.end() - kTagBytes);
+  apart.resize(in_place.size());
+  SealJob job{apart.data(), static_cast<uint32_t>(apart.size()) - kTagBytes, records.data()};
+  a_->seal({0}, {0}, {&job, 1});
+  seal(*a_, in_place);
+  EXPECT_EQ(apart, in_place);
+  EXPECT_TRUE(opens(*b_, apart));
+}
+
 TEST_P(Suites, AHandshakeGivesMirroredKeysAndCarriesPayloads) {
   Bytes msg1 = written(*initiator_, kMsg1, "hello from a");
   const auto read1 = responder_->read(kMsg1, msg1);
