@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 
+#include "bench/seal/sealed_sessions.h"
 #include "bench/sockets/forwarders.h"
 #include "core/histogram.h"
 #include "io/page_source.h"
@@ -36,9 +37,15 @@ core::UdpAddress address(const char* ip, uint16_t port) {
   return core::UdpAddress::parse(std::string(ip) + ":" + std::to_string(port)).value();
 }
 
+std::unique_ptr<Crypto> crypto_of(Suite suite, core::Rng& rng) {
+  if (suite == Suite::kNull) return std::make_unique<NullCrypto>(rng);
+  return std::make_unique<SealedSessions>(suite);
+}
+
 // The same secrets at both ends, without a handshake.
-SessionKeys keys_of(uint32_t peer, bool relay_side) {
+SessionKeys keys_of(Suite suite, uint32_t peer, bool relay_side) {
   SessionKeys keys;
+  keys.suite = suite;
   keys.send_secret.fill(static_cast<uint8_t>(relay_side ? 1 + peer : 101 + peer));
   keys.receive_secret.fill(static_cast<uint8_t>(relay_side ? 101 + peer : 1 + peer));
   return keys;
@@ -79,13 +86,13 @@ void push(CoreRings& rings, const CoreCommand& command) {
   }
 }
 
-void install_session(CoreRings& rings, uint32_t link, const core::UdpAddress& peer) {
+void install_session(CoreRings& rings, Suite suite, uint32_t link, const core::UdpAddress& peer) {
   CoreCommand c;
   c.kind = CoreCommandKind::kSessionInstall;
   c.session.slot = slot_of(link);
   c.session.link = static_cast<LinkId>(link);
   c.session.receive_index = index_of(link);
-  c.session.keys = keys_of(link, true);
+  c.session.keys = keys_of(suite, link, true);
   c.session.peer_address = peer;
   c.session.peer_cores = 1;
   c.session.peer_ports[0] = peer.port;
@@ -244,19 +251,20 @@ RelayResult run_relay_on(const RelayOptions& o, std::unique_ptr<io::Port> inner,
   prctl(PR_SET_TIMERSLACK, 1000);
   NodeConfig config = config_for(o);
   core::Rng rng(7);
-  NullCrypto crypto(rng);
+  const std::unique_ptr<Crypto> crypto = crypto_of(o.traffic.suite, rng);
   CoreRings rings(config.limits, 1);
   StampedPort stamped(*inner);
   io::Port& port = o.stamp ? static_cast<io::Port&>(stamped) : *inner;
-  auto path = std::make_unique<PacketPath>(config, kCore0, port, crypto, pages, rings);
+  auto path = std::make_unique<PacketPath>(config, kCore0, port, *crypto, pages, rings);
   if (const auto opened = path->open_mesh(config.listen); !opened) give_up(opened.error());
   if (when_open) when_open();
   port.enter_thread();
   for (uint32_t i = 0; i < o.traffic.peers_in; ++i) {
-    install_session(rings, i, address("198.18.1.1", static_cast<uint16_t>(20'000 + i)));
+    install_session(rings, o.traffic.suite, i, address("198.18.1.1", static_cast<uint16_t>(20'000 + i)));
   }
   for (uint32_t i = 0; i < o.traffic.peers_out; ++i) {
-    install_session(rings, o.traffic.peers_in + i, address(o.to_ip, static_cast<uint16_t>(o.to_port + i)));
+    install_session(rings, o.traffic.suite, o.traffic.peers_in + i,
+                    address(o.to_ip, static_cast<uint16_t>(o.to_port + i)));
   }
   for (uint32_t f = 0; f < o.traffic.flows; ++f) install_flow(rings, o.traffic, f);
   RelayResult result = measure(o, config, *path, port, rings);
@@ -273,9 +281,35 @@ namespace {
 
 // The state of one peer that sends: its session with the relay and the flows that it feeds.
 struct Source {
-  NullSession session;
+  std::unique_ptr<SessionCrypto> session;
   uint64_t counter = 0;
   uint32_t next_flow = 0;
+};
+
+// All of them, made when the first is asked for.
+class Sources {
+ public:
+  explicit Sources(const MeshTraffic& traffic) : traffic_(traffic) {}
+
+  Source& at(uint32_t i) {
+    if (all_.empty()) make();
+    return all_[i];
+  }
+
+ private:
+  void make() {
+    crypto_ = crypto_of(traffic_.suite, rng_);
+    all_.resize(traffic_.peers_in);
+    for (uint32_t i = 0; i < traffic_.peers_in; ++i) {
+      all_[i].session = crypto_->make_session();
+      crypto_->key_session(*all_[i].session, keys_of(traffic_.suite, i, false));
+    }
+  }
+
+  MeshTraffic traffic_;
+  core::Rng rng_{7};
+  std::unique_ptr<Crypto> crypto_;
+  std::vector<Source> all_;
 };
 
 // One datagram of `records` equal records; returns its length, tag included.
@@ -315,8 +349,7 @@ uint32_t write_datagram(uint8_t* out, const MeshTraffic& t, Source& s, uint32_t 
 Load mesh_load(const MeshTraffic& t) {
   Load load;
   load.sources = t.peers_in;
-  auto sources = std::make_shared<std::vector<Source>>(t.peers_in);
-  for (uint32_t i = 0; i < t.peers_in; ++i) (*sources)[i].session.key(keys_of(i, false));
+  const auto sources = std::make_shared<Sources>(t);
   // With a mix, runs of video of one size alternate with runs of bundled audio: sizes differ between runs.
   const uint32_t kinds = t.mix ? 4 : 1;
   for (uint32_t i = 0; i < t.peers_in * kinds; ++i) {
@@ -329,13 +362,13 @@ Load mesh_load(const MeshTraffic& t) {
     run.segments = t.run_datagrams;
     run.segment_bytes = kHeaderBytes + records * (kRecordHeaderBytes + bytes) + kTagBytes;
     run.fill = [sources, t, source, records, bytes, size = run.segment_bytes](uint8_t* out, uint64_t now_ns) {
-      Source& s = (*sources)[source];
+      Source& s = sources->at(source);
       SealJob jobs[64];
       for (uint32_t d = 0; d < t.run_datagrams; ++d) {
         uint8_t* at = out + d * size;
         jobs[d] = {at, write_datagram(at, t, s, source, records, bytes, now_ns)};
       }
-      s.session.seal(kCore0, kCore0, {jobs, t.run_datagrams});
+      s.session->seal(kCore0, kCore0, {jobs, t.run_datagrams});
     };
     load.runs.push_back(run);
   }

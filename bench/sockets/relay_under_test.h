@@ -1,7 +1,7 @@
 // The relay as it is measured: the production packet path on a production socket port, one data core, null
-// suite, sessions and flows installed as the mesh thread would. Mesh to mesh: records arrive from P peers and
-// leave to D peers. And the matching load: the datagrams that such peers send, with valid sessions, counters
-// and tags.
+// suite or a sealed one, sessions and flows installed as the mesh thread would. Mesh to mesh: records arrive
+// from P peers and leave to D peers. And the matching load: the datagrams that such peers send, with valid
+// sessions, counters and tags.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include "core/page_source.h"
 #include "io/port.h"
 #include "relay/config.h"
+#include "relay/crypto.h"
 
 namespace trunkline::bench {
 
@@ -25,6 +26,7 @@ struct MeshTraffic {
   uint32_t run_datagrams = 16;    // datagrams that arrive as one aggregate
   relay::TrafficClass traffic_class = relay::TrafficClass::kVideoBase;
   bool mix = false;  // video sizes of +-1 byte, and audio among it (sockets.mix)
+  relay::Suite suite = relay::Suite::kNull;
 };
 
 struct RelayOptions {
@@ -58,7 +60,8 @@ RelayResult run_relay(const RelayOptions& options);
 RelayResult run_relay_on(const RelayOptions& options, std::unique_ptr<io::Port> port, core::PageSource& pages,
                          const std::function<void()>& when_open);
 
-// The load that run_relay expects from its peers. Addresses and rate are the caller's.
+// The load that run_relay expects from its peers. Addresses and rate are the caller's. Its keys are made when
+// the first run is written, and stay in the process that wrote it (relay/key_memory.h).
 Load mesh_load(const MeshTraffic& traffic);
 
 }  // namespace trunkline::bench

@@ -1,0 +1,33 @@
+// SealedSessions: a Crypto whose sessions are those of a sealed suite, for benches that install sessions by
+// hand, as the mesh thread would. There are no handshakes, and nobody to ask for one.
+//
+// A process makes its own after it has forked: keys do not go with a fork (relay/key_memory.h).
+#pragma once
+
+#include <memory>
+
+#include "core/check.h"
+#include "relay/sealed_suite.h"
+
+namespace trunkline::bench {
+
+class SealedSessions final : public relay::Crypto {
+ public:
+  // Contract: this build and this CPU have the suite, as relay::SealedSuite::make() says. One data core.
+  explicit SealedSessions(relay::Suite suite) {
+    auto made = relay::SealedSuite::make(suite, 1);
+    TL_CHECK(made);
+    suite_ = std::move(*made);
+  }
+
+  std::unique_ptr<relay::Handshake> make_handshake() override { return nullptr; }
+  std::unique_ptr<relay::SessionCrypto> make_session() override { return suite_->make_session(); }
+  void key_session(relay::SessionCrypto& session, const relay::SessionKeys& keys) noexcept override {
+    suite_->key_session(session, keys);
+  }
+
+ private:
+  std::unique_ptr<relay::SealedSuite> suite_;
+};
+
+}  // namespace trunkline::bench
