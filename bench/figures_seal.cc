@@ -1,5 +1,6 @@
 // `tools/dev figures seal`: what it costs to seal and to open a datagram, beside OpenSSL, and beside Intel's
-// library in a bare loop. Runs of 32 datagrams of one lane; the packet's size is in the figure's name.
+// library in a bare loop; and what the whole relay step costs with both (bench/seal/hop_figures.cc). Runs of
+// 32 datagrams of one lane; the packet's size is in the figure's name.
 //
 // usage: figures_seal [--repeat N] [--scale S] [name prefix]...
 #include <atomic>
@@ -10,6 +11,7 @@
 #include <thread>
 
 #include "bench/core/contest.h"
+#include "bench/seal/hop_figures.h"
 #include "bench/seal/sealers.h"
 #include "core/check.h"
 
@@ -132,6 +134,7 @@ void figures(const CoreOptions& options) {
   bare(options, 1200);
   two_cores(options, 172);
   two_cores(options, 1200);
+  hop_figures(options);
 }
 
 }  // namespace

@@ -18,8 +18,8 @@ using relay::Suite;
 constexpr uint32_t kDatagrams = SealRun::kDatagrams;
 
 SealRun::SealRun(uint32_t packet)
-    : length_(kHeaderBytes + relay::kRecordHeaderBytes + packet), bytes_(size_t{kStride} * kDatagrams, 0x5a) {
-  TL_CHECK(length_ + kTagBytes <= kStride);
+    : length_(kHeaderBytes + relay::kRecordHeaderBytes + packet), lines_(size_t{kStride} * kDatagrams) {
+  TL_CHECK(length_ + kTagBytes <= kStride * sizeof(Line));
   next_counters();
 }
 
