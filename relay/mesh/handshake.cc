@@ -175,7 +175,6 @@ void MeshState::on_msg2(const Frame& frame) {
   if (l->sends == 1 && !l->rtt.known()) {
     l->rtt.sample(static_cast<uint32_t>(std::max<int64_t>(1, (now - l->exchange_at).us())));
   }
-  l->address = frame.address;
   const int8_t parity = l->made;
   install_session(*l, parity, *theirs, l->handshake->keys(), frame.address);
   if (write_message(*l, DatagramType::kHandshakeConfirm, theirs->cores[0].receive_index, {}) != 0) {
@@ -326,7 +325,6 @@ void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, ui
     return;
   }
   l.peer_msg1 = hash;
-  l.made_address = frame.address;
   install_session(l, l.made, theirs, l.handshake->keys(), frame.address);
   l.made_incarnation = theirs.incarnation;
   l.made_cores = theirs.core_count;
@@ -386,7 +384,6 @@ void MeshState::proven(Link& l) {
   }
   l.step = HandshakeStep::kIdle;
   l.answer_proven = true;
-  l.address = l.made_address;
   // It may have a new key by now, which its certificate was for.
   if (const Certificate* const holder = l.handshake->peer(); holder != nullptr)
     l.handshake->expect({l.node, holder->public_key});

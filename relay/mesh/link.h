@@ -87,7 +87,6 @@ struct alignas(core::kCacheLine) Link {
 
   core::NodeId node{};
   UdpAddress configured{};  // of the peer's core 0
-  UdpAddress address{};     // where it was last heard from
 
   // ---- handshake (handshake.cc)
   std::unique_ptr<Handshake> handshake;
@@ -106,7 +105,6 @@ struct alignas(core::kCacheLine) Link {
   uint64_t ordered_incarnation = 0;
   uint64_t made_incarnation = 0;
   uint8_t made_cores = 0;
-  UdpAddress made_address{};  // where its msg1 came from: the peer's, once it is proven
   bool incompatible = false;
   Outcome incompatible_outcome = Outcome::config_mismatch;
 

@@ -74,7 +74,7 @@ MeshState::MeshState(const NodeConfig& node_config, uint64_t own_incarnation,
     Link& l = links.emplace_back(config.limits.control_window);
     l.id = static_cast<LinkId>(links.size() - 1);
     l.node = peer.id;
-    l.configured = l.address = peer.address;
+    l.configured = peer.address;
     l.handshake = crypto.make_handshake();
     if (peer.public_key) l.handshake->expect({peer.id, *peer.public_key});
   }

@@ -148,6 +148,107 @@ TEST_F(SealedAttack, ARecordedMsg1DoesNotMoveThePeer) {
   EXPECT_TRUE(up());
 }
 
+// Of one life of a peer: what was answered and has done its work, and what came before it, is not answered
+// again. One msg1 of which nothing came (both began, and the other's counted) may be, with the same answer
+// each time.
+TEST_F(SealedAttack, AnEarlierMsg1OfTheSameLifeIsNotAnswered) {
+  for (uint32_t i = 0; i < 2; ++i) mesh_.config(i).link.rekey = from_s(1);
+  bring_up();
+  mesh_.run_for(from_s(6));
+  const std::vector<Sent> recorded = sent_;
+  const auto repeat_all = [&] {
+    uint32_t injected = 0;
+    for (const Sent& sent : recorded) {
+      if (type_of(sent) != DatagramType::kHandshake1) continue;
+      inject(1 - sent.from, sent.bytes);
+      mesh_.run_for(from_ms(20));
+      ++injected;
+    }
+    return injected;
+  };
+  EXPECT_GE(repeat_all(), 6u);
+  const uint64_t once = to_attacker_;
+  EXPECT_LE(once, kMaxFrameBytes);
+  for (int round = 0; round < 5; ++round) repeat_all();
+  EXPECT_LE(to_attacker_, 6 * once);
+  EXPECT_TRUE(up());
+}
+
+// Over a long way, one old msg1 each 5 ms: an exchange takes ten times as long.
+TEST_F(SealedAttack, AnOldLifesMsg1DoesNotEndTheExchangeUnderWay) {
+  bring_up();
+  const std::vector<Sent> recorded = sent_;
+  mesh_.crash(1);
+  mesh_.run_for(from_s(1));
+  mesh_.all_wires({.delay = from_ms(25)});
+  mesh_.restart(1);
+  mesh_.run_for(from_s(2));
+  ASSERT_TRUE(up());
+  mesh_.crash(1);
+  mesh_.run_for(from_s(1));
+  mesh_.restart(1);
+  const auto old = std::find_if(recorded.begin(), recorded.end(), [](const Sent& sent) {
+    return sent.from == 1 && type_of(sent) == DatagramType::kHandshake1;
+  });
+  ASSERT_NE(old, recorded.end());
+  Nanos waited{};
+  for (; !up() && waited < from_s(5); waited = waited + from_ms(5)) {
+    inject(0, old->bytes);
+    mesh_.run_for(from_ms(5));
+  }
+  EXPECT_LT(waited, from_s(1));
+}
+
+// Node 1 is gone, and its last msg1, which nobody has answered yet, is sent by another: a session is made for
+// it, and nobody has its keys. What node 2 sends otherwise, it sends to node 1.
+TEST_F(SealedAttack, AMsg1FromElsewhereMovesNobodyWithoutProof) {
+  bring_up();
+  mesh_.crash(0);
+  mesh_.run_for(from_s(1));
+  mesh_.both_ways(0, 1, {.cut = true});
+  mesh_.restart(0);
+  mesh_.run_for(from_ms(300));
+  const auto msg1 = std::find_if(sent_.rbegin(), sent_.rend(), [](const Sent& sent) {
+    return sent.from == 0 && type_of(sent) == DatagramType::kHandshake1;
+  });
+  ASSERT_NE(msg1, sent_.rend());
+  const std::vector<uint8_t> bytes = msg1->bytes;
+  inject(1, bytes);
+  const uint64_t answered = to_attacker_;
+  EXPECT_GT(answered, 0u) << "whoever sends a new msg1 is answered where it came from";
+  mesh_.run_for(from_s(4));
+  EXPECT_EQ(to_attacker_, answered);
+  mesh_.both_ways(0, 1, {});
+  mesh_.run_for(from_s(3));
+  EXPECT_TRUE(up());
+}
+
+// A node of the cluster that says in its HELLO that it is another one: its certificate says who it is.
+TEST_F(SealedAttack, AHelloIsWorthWhatTheCertificateSays) {
+  bring_up();
+  mesh_.crash(1);
+  mesh_.run_for(from_s(2));
+  const auto insider = cluster_.node(3);
+  SealedHandshake handshake(*insider, Suite::kAes128Gcm);
+  handshake.expect(test::peer_of(*identities_[0]));
+  Hello hello = make_hello(mesh_.config(1), 5'000);
+  hello.core_count = 1;
+  hello.cores[0] = {7'000, SessionIndex::make({0}, 0, 1)};
+  std::array<uint8_t, kMaxHelloBytes> payload;
+  const size_t length = encode(hello, payload);
+  ASSERT_GT(length, 0u);
+  handshake.begin();
+  std::vector<uint8_t> datagram(kHeaderBytes);
+  DatagramHeader header;
+  header.type = DatagramType::kHandshake1;
+  encode_header(datagram.data(), header);
+  const auto message = test::written(handshake, kMsg1, Bytes(payload).first(length));
+  datagram.insert(datagram.end(), message.begin(), message.end());
+  inject(0, datagram);
+  mesh_.run_for(from_ms(100));
+  EXPECT_EQ(to_attacker_, 0u);
+}
+
 TEST_F(SealedAttack, WhatIsReflectedIsNotForOneself) {
   bring_up();
   const SessionKeys before = keys(0);
