@@ -115,8 +115,8 @@ class PacketPath {
   // On the beats of heartbeats, as they are by default: no core wakes for it alone.
   static constexpr Nanos kFlowCheckInterval = LinkTiming{}.beat();
   static constexpr Nanos kTooBigInterval = core::from_s(1);
-  // The first word of no datagram that is opened: a version that there is not.
-  static constexpr uint64_t kNoLane = ~kMaxCounter;
+  // The session index of no datagram: one that does not fit into its 32 bits.
+  static constexpr uint64_t kNoSession = uint64_t{1} << 32;
 
   using Group = std::span<const Record>;
   using Bytes = std::span<const uint8_t>;
@@ -255,8 +255,8 @@ class PacketPath {
   // their session index have in common, and the lane's window. Good until a command is carried out.
   Session* opening_ = nullptr;
   LaneReplayWindow* opening_window_ = nullptr;
-  uint64_t opening_word_ = kNoLane;
-  uint32_t opening_index_ = 0;
+  uint64_t opening_word_ = 0;
+  uint64_t opening_index_ = kNoSession;
   uint8_t opening_lane_ = 0;
   uint32_t open_count_ = 0;
   std::array<OpenJob, io::kMaxRunSegments> open_jobs_;

@@ -45,7 +45,7 @@ uint32_t PacketPath::take_commands() noexcept {
   }
   if (taken == kCommandsPerRun) unfinished_ = true;
   if (taken > 0) {  // its session may be gone
-    opening_word_ = kNoLane;
+    opening_index_ = kNoSession;
     appending_ = {};
   }
   return taken;

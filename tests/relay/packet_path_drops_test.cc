@@ -403,6 +403,43 @@ TEST(PacketPathDrops, ANewSourceIsHeardTheOldOneIsNotAndNothingIsDeliveredTwice)
   EXPECT_EQ(h.delivered(1).size(), 1u);
 }
 
+// Of a core that has opened nothing yet, and of one whose session has gone: no first word, with no index, may
+// pass for that of the lane in hand.
+TEST(PacketPathDrops, NoDatagramIsOfTheLaneThatThereIsNot) {
+  PathHarness h;
+  uint64_t sent = 0;
+  const auto stranger = [&](uint8_t first, uint8_t second, uint32_t index) {
+    ByteVector bytes(relay::kHeaderBytes + relay::kTagBytes);
+    bytes[0] = first;
+    bytes[1] = second;
+    relay::store_be32(&bytes[8], index);
+    h.port.put(0, peer_address(3), bytes);
+    h.run();
+    ++sent;
+  };
+  const auto all_words = [&](uint32_t index) {
+    for (unsigned first = 0; first < 256; ++first) {
+      for (const unsigned second : {0u, 1u, 255u})
+        stranger(static_cast<uint8_t>(first), static_cast<uint8_t>(second), index);
+    }
+  };
+  all_words(0);
+  Peer& peer = h.link_up(0);
+  h.arrive(peer, {});
+  h.run();
+  EXPECT_EQ(h.count(CoreCounter::datagrams_opened), 1u);
+  relay::CoreCommand remove;
+  remove.kind = relay::CoreCommandKind::kSessionRemove;
+  remove.slot = peer.install.slot;
+  h.command(remove);
+  h.run();
+  all_words(peer.install.receive_index);
+  EXPECT_EQ(h.count(CoreCounter::datagrams_opened), 1u);
+  // Versions other than 1; and of version 1 what is neither a handshake nor data.
+  EXPECT_EQ(h.drops(DropReason::bad_version), sent / 8 * 7);
+  EXPECT_EQ(h.drops(DropReason::not_authentic), 0u);
+}
+
 TEST(PacketPathDrops, EveryReasonHasARow) {
   for (uint32_t i = 0; i < static_cast<uint32_t>(DropReason::kCount); ++i) {
     const auto reason = static_cast<DropReason>(i);
