@@ -69,6 +69,8 @@ RTCP = {
     "empty": "", "body-of-nothing": "80ca 0000", "bye-of-nothing": "80cb 0000",
     "pli": "81ce 0002 0000000a 0000000b", "other-feedback": "82ce 0002 0000000a 0000000b",
     "fir-odd": "84ce 0003 0000000a 00000000 0000000b",
+    "odd-transport": "82cd 0002 0000000a 0000000b", "afb": "8fce 0002 0000000a 0000000b",
+    "no-remb": "8fce 0003 0000000a 0000000b 52454d43", "named": "8ece 0003 0000000a 0000000b 52454d42",
     "many": "80d1 0000" * 65, "other": "80d1 0000 80d2 0001 00000000", "fir-none": "84ce 0002 0000000a 00000000",
     "padded": "80c9 0001 0000000a a1ce 0004 0000000a 0000000b 0000000000000008",
 }
@@ -196,7 +198,8 @@ def main():
     for name, digits in {"one-byte": "00 10aa 00 21bbcc 00", "two-byte": "01 0502aabb 0600 00", "stop": "00 f0 11",
                          "cut": "00 1f aa", "cut-two": "01 05", "opaque": "03 1234"}.items():
         seed("rtp_extensions", name, bytes.fromhex(digits))
-    seed("datagram_header", "all", bytes(range(1, 90)))
+    for kind in range(8):
+        seed("datagram_header", f"type-{kind}", bytes(range(1, 73)) + bytes([5, kind]) * 8)
     media = "ff000000 17 30 0010 8060 0001 00000000 00000007 01020304"
     for name, choices, records in (("media", 3, media), ("two", 5, media + media), ("padding", 1, media + "00" * 9),
                                    ("cut", 0, media[:-4]), ("link", 0, "00000000 5c 00 0004 01020304"),

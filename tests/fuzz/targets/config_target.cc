@@ -11,18 +11,14 @@ namespace {
 // for that very error: `[}`. Until its assertions are turned off where it is included, such lines are left
 // out here.
 bool has_strange_header(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\v\f\r";
   constexpr std::string_view kKey = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-\"']";
-  while (!text.empty()) {
-    std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(text.size(), line.size() + 1));
-    for (int brackets = 0; brackets < 2; ++brackets) {
-      line.remove_prefix(std::min(line.find_first_not_of(kBlank), line.size()));
-      if (line.empty() || line[0] != '[') break;
-      line.remove_prefix(1);
-      line.remove_prefix(std::min(line.find_first_not_of(kBlank), line.size()));
-      if (line.empty() || (line[0] != '[' && kKey.find(line[0]) == std::string_view::npos)) return true;
-      if (brackets == 1 && line[0] == '[') return true;
+  int brackets = 0;  // in a row, but for blanks
+  for (const char c : text) {
+    if (c == '[') {
+      if (++brackets > 2) return true;
+    } else if (c != ' ' && c != '\t') {
+      if (brackets > 0 && kKey.find(c) == std::string_view::npos) return true;
+      brackets = 0;
     }
   }
   return false;
