@@ -199,7 +199,7 @@ def main():
                          "cut": "00 1f aa", "cut-two": "01 05", "opaque": "03 1234"}.items():
         seed("rtp_extensions", name, bytes.fromhex(digits))
     for kind in range(8):
-        seed("datagram_header", f"type-{kind}", bytes(range(1, 73)) + bytes([5, kind]) * 8)
+        seed("datagram_header", f"type-{kind}", bytes(range(1, 61)) + bytes([5, kind]) * 8)
     media = "ff000000 17 30 0010 8060 0001 00000000 00000007 01020304"
     for name, choices, records in (("media", 3, media), ("two", 5, media + media), ("padding", 1, media + "00" * 9),
                                    ("cut", 0, media[:-4]), ("link", 0, "00000000 5c 00 0004 01020304"),
