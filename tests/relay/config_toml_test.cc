@@ -54,6 +54,13 @@ TEST(ConfigToml, ReadsTheSmallestFile) {
   EXPECT_EQ(config->find_setting("mtu")->accepted, std::vector<std::string>{"1500"});
 }
 
+TEST(ConfigToml, AHeaderThatIsNoneIsAnErrorWithItsPlace) {
+  for (const char* header : {"[}", "[[[", "[", "[[", "[a", "[]", "[.]", "[a.]", "[=]", "]", "[a]]"}) {
+    const std::string text = error_of(std::string(header));
+    EXPECT_TRUE(text.starts_with("n.toml:1:")) << header << ": " << text;
+  }
+}
+
 TEST(ConfigToml, ReadsTheExampleWithEveryKey) {
   const auto config = load_config(TRUNKLINE_SOURCE_DIR "/tools/examples/node.toml");
   ASSERT_TRUE(config) << config.error().text;
