@@ -28,10 +28,12 @@ bool parse_serial(std::string_view text, uint64_t& serial) {
 }  // namespace
 
 void read_security(TomlReader& reader, const toml::table& table, NodeConfig& config) {
-  TomlSection section(reader, table, "security", {"secret", "certificate", "anchors", "revoked"});
+  TomlSection section(reader, table, "security", {"secret", "certificate", "anchors", "revoked", "key_log"});
   SecurityConfig& security = config.security;
   section.text("secret", security.secret, kMaxFileNameBytes);
   section.text("certificate", security.certificate, kMaxFileNameBytes);
+  section.text("key_log", security.key_log, kMaxFileNameBytes);
+  security.key_log = beside(reader, security.key_log);
   security.secret = beside(reader, security.secret);
   security.certificate = beside(reader, security.certificate);
   section.each("anchors", [&](const toml::node& item, const std::string& key) {

@@ -273,6 +273,20 @@ void MeshDriver::command(CoreId core, const CoreCommand& command) {
   TL_CHECK(core.value < rings_.cores.size());
   TL_CHECK(rings_.cores[core.value]->commands.try_push(command));
   touched_.cores |= 1u << core.value;
+  if (key_log_ != nullptr && command.kind == CoreCommandKind::kSessionInstall)
+    log_keys(core, command.session);
+}
+
+// What is sent to this core; and with the first of them, what is sent to each core of the peer. A log that
+// cannot be written any more is closed, and said.
+void MeshDriver::log_keys(CoreId core, const SessionInstall& session) {
+  const std::span<const uint32_t> own(&session.receive_index, 1);
+  const std::span<const uint32_t> theirs(session.peer_indexes.data(),
+                                         core.value == 0 ? session.peer_cores : 0);
+  const auto written = key_log_->write_session(session.keys, own, theirs);
+  if (written) return;
+  log(LogLevel::kError, written.error().text + "; no more keys are logged");
+  key_log_ = nullptr;
 }
 
 void MeshDriver::send(const Frame& header, std::span<const uint8_t> bytes) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/counters.h"
+#include "relay/key_log.h"
 #include "relay/lazy_array.h"
 #include "relay/mesh/mesh_node.h"
 #include "relay/static_tracks.h"
@@ -43,6 +44,9 @@ class MeshDriver final : private MeshSink {
 
   // All outlive the driver.
   MeshDriver(const NodeConfig& config, MeshNode& node, NodeRings& rings);
+
+  // The secrets of every session from now on go there; it outlives the driver. Before the first run.
+  void log_keys_to(KeyLog* log) { key_log_ = log; }
 
   // Returns how many inputs were stepped; 0: nothing to do before next_deadline() or new input.
   uint32_t run_once(Nanos now);
@@ -98,10 +102,12 @@ class MeshDriver final : private MeshSink {
   void event(const HostEvent& event) override;
   void log(LogLevel level, std::string_view text) override;
   void send(const Frame& header, std::span<const uint8_t> bytes);
+  void log_keys(CoreId core, const SessionInstall& session);
 
   MeshNode& node_;
   NodeRings& rings_;
   StaticTracks static_;
+  KeyLog* key_log_ = nullptr;
   std::vector<std::unique_ptr<Live>> live_;
   Nanos facts_due_{};  // a reply waits for its data core until then; 0: none does
   Touched touched_;

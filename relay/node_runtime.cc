@@ -89,6 +89,7 @@ core::Result<std::unique_ptr<NodeRuntime>> NodeRuntime::start(NodeConfig config,
   node->mesh_ =
       std::make_unique<MeshNode>(node->config_, node->incarnation_, ports, node->rng_, *node->crypto_);
   node->driver_ = std::make_unique<MeshDriver>(node->config_, *node->mesh_, *node->rings_);
+  if (node->key_log_) node->driver_->log_keys_to(&*node->key_log_);
   for (uint32_t i = 0; i < node->mesh_->link_count(); ++i)
     node->links_.push_back(std::make_unique<Snapshot<LinkStatus>>());
   node->publish_state(node->started_);
@@ -113,6 +114,13 @@ core::Result<void> NodeRuntime::make_crypto() {
               "; the certificate is valid for " + std::to_string(left_s / 86'400) + " days and " +
               std::to_string(left_s / 3'600 % 24) + " hours";
   identity_ = &(*made)->identity();
+  if (!config_.security.key_log.empty()) {
+    auto log = KeyLog::open(config_.security.key_log);
+    if (!log) return core::Error{TL_ECONFIG, "security.key_log: " + log.error().text};
+    key_log_ = std::move(log).value();
+    security_ +=
+        "; WARNING: whoever reads " + config_.security.key_log + " reads every session (security.key_log)";
+  }
   crypto_ = std::move(made).value();
   return {};
 }
@@ -191,7 +199,7 @@ void NodeRuntime::announce() {
   say(LogLevel::kInfo, "node " + std::to_string(config_.id.value) + " '" + config_.name + "' in " +
                            config_.region + ", cluster " + config_.cluster + ", incarnation " +
                            std::to_string(incarnation_));
-  say(seals(config_) ? LogLevel::kInfo : LogLevel::kWarn, security_);
+  say(seals(config_) && !key_log_ ? LogLevel::kInfo : LogLevel::kWarn, security_);
   for (size_t from = 0; from < description_.size();) {
     const size_t end = description_.find('\n', from);
     say(LogLevel::kInfo, description_.substr(from, end - from));

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -126,6 +127,7 @@ class NodeRuntime {
   KernelRandomness randomness_;
   std::unique_ptr<Crypto> crypto_;
   const SealedIdentity* identity_ = nullptr;  // of a node that is sealed
+  std::optional<KeyLog> key_log_;
   Sleeper mesh_wake_;
   Sleeper service_wake_;
   std::unique_ptr<NodeRings> rings_;

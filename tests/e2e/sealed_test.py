@@ -220,6 +220,23 @@ def nothing_readable_is_on_the_wire():
     say(f"  {len(seen)} datagrams were looked through")
 
 
+def a_key_log_has_a_line_for_each_index_and_only_its_owner_reads_it():
+    configs = pair()
+    with lab.Lab() as bench:
+        for i, config in enumerate(configs, 1):
+            config["security"] = {**lab.keys().security(i, "lab-e2e", f"region-{i}"),
+                                  "key_log": str(bench.directory / f"{i}.keys")}
+        nodes = [bench.node(config) for config in configs]
+        nodes[0].wait_up(2)
+        nodes[1].wait_up(1)
+        logs = [(bench.directory / f"{i}.keys") for i in (1, 2)]
+        lines = [log.read_text(encoding="ascii").splitlines() for log in logs]
+        check(set(lines[0]) & set(lines[1]), f"the two ends log different keys: {lines}")
+        check(all(line.split()[0] == "TRUNKLINE_SESSION" and line.split()[2] == "1" for line in lines[0]), lines[0])
+        check(all(log.stat().st_mode & 0o777 == 0o600 for log in logs), "a key log may be read by others")
+        check("WARNING" in nodes[0].text(), "a node with a key log does not say so")
+
+
 def tuple_of(address):
     host, port = address.rsplit(":", 1)
     return (socket.gethostbyname(host), int(port))
@@ -229,4 +246,4 @@ if __name__ == "__main__":
     lab.run(keys_are_replaced_each_second_under_traffic, keys_are_replaced_after_so_many_datagrams,
             a_killed_peer_is_back_on_new_keys, a_revoked_certificate_is_named_at_both_ends,
             who_is_not_of_the_cluster_gets_no_link, a_cluster_goes_from_one_suite_to_another,
-            nothing_readable_is_on_the_wire)
+            a_key_log_has_a_line_for_each_index_and_only_its_owner_reads_it, nothing_readable_is_on_the_wire)
