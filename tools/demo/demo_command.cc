@@ -364,6 +364,7 @@ int run_demo(const DemoCommand& command) {
   std::printf(
       "(loopback, shared CPU: not a benchmark)\n"
       "Next: trunkline doctor      what this machine offers\n"
+      "      trunkline node --dev 1     a node on this machine; --dev 2 beside it links up, sealed\n"
       "      trunkline node --config tools/examples/node.toml --check-config\n");
   return one && two ? 0 : 1;
 }
