@@ -48,7 +48,7 @@ struct SecurityConfig {
   std::string certificate;           // file of its certificate
   std::vector<std::string> anchors;  // files of cluster keys that sign certificates
   std::vector<uint64_t> revoked;     // serials of certificates that are not believed any more
-  std::string key_log;               // file for the secrets of sessions (relay/key_log.h); empty: none
+  std::string key_log{};             // file for the secrets of sessions (relay/key_log.h); empty: none
 };
 
 struct LocationHint {  // a static directory entry: "node `node` has `track`"

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "tests/support/memory_port.h"
@@ -45,6 +46,10 @@ class FramePort : public MemoryPort, private io::FrameSource {
   uint32_t receive_burst(std::span<core::Packet> out, core::Nanos now) noexcept override {
     const uint32_t count = MemoryPort::receive_burst(out, now);
     for (core::Packet& packet : out.first(count)) {
+      // A device receives no runs, and nothing longer than a frame: of a run, its first datagram.
+      if (packet.segment_size != 0) packet.length = std::min<uint32_t>(packet.length, packet.segment_size);
+      packet.segment_size = 0;
+      packet.length = std::min(packet.length, kFrameBytes - kHeaders);
       packet.buffer = take();
       if (packet.length > 0) std::memcpy(packet.buffer->data, packet.data, packet.length);
       packet.data = packet.buffer->data;
