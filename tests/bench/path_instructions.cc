@@ -16,6 +16,7 @@
 #include "core/rng.h"
 #include "relay/null_suite.h"
 #include "relay/packet_path.h"
+#include "tests/support/frame_stack.h"
 #include "tests/support/memory_port.h"
 #include "tests/support/packet_builder.h"
 
@@ -29,16 +30,11 @@ constexpr uint32_t kFrameBytes = 2'048;
 constexpr uint32_t kHeaders = 14 + 20 + 8;  // of a frame, in front of the datagram
 
 // Frames, and what arrives in them: the datagrams of `prepare`, each once.
-class FramePort final : public MemoryPort, private io::FrameSource {
+class FramePort final : public MemoryPort {
  public:
-  FramePort() : memory_(size_t{kFrames} * kFrameBytes), buffers_(kFrames) {
-    for (uint32_t i = 0; i < kFrames; ++i) {
-      buffers_[i].data = &memory_[size_t{i} * kFrameBytes];
-      buffers_[i].capacity = kFrameBytes;
-      buffers_[i].index = i;
-      free_.push_back(&buffers_[i]);
-    }
-  }
+  FramePort()
+      : memory_(size_t{kFrames} * kFrameBytes),
+        frames_(kFrames, kFrameBytes, [this](uint32_t i) { return &memory_[size_t{i} * kFrameBytes]; }) {}
 
   // Not counted: `datagram` arrives kBurst times, each patched by `finish` first.
   template <class Finish>
@@ -46,7 +42,7 @@ class FramePort final : public MemoryPort, private io::FrameSource {
     for (uint32_t i = 0; i < kBurst; ++i) {
       core::Packet& packet = arrivals_[i];
       packet = core::Packet{};
-      packet.buffer = take();
+      packet.buffer = frames_.take();
       packet.data = packet.buffer->data + kHeaders;
       packet.length = static_cast<uint32_t>(datagram.size());
       packet.address = from;
@@ -61,43 +57,16 @@ class FramePort final : public MemoryPort, private io::FrameSource {
     std::copy_n(arrivals_.begin(), count, out.begin());
     return count;
   }
-  void give_back(std::span<core::Packet> packets) noexcept override {
-    for (const core::Packet& packet : packets) {
-      if (packet.buffer != nullptr) free_.push_back(packet.buffer);
-    }
-  }
+  void give_back(std::span<core::Packet> packets) noexcept override { frames_.give_back(packets); }
   uint32_t transmit_burst(std::span<core::Packet> packets, core::Nanos) noexcept override {
-    for (const core::Packet& packet : packets) {
-      if (io::is_frame(packet)) {
-        free_.push_back(packet.buffer);
-      } else {
-        packet.buffer->pool->release(packet.buffer);
-      }
-    }
+    for (const core::Packet& packet : packets) frames_.sent(packet);
     return static_cast<uint32_t>(packets.size());
   }
-  io::FrameSource* frames() noexcept override { return this; }
+  io::FrameSource* frames() noexcept override { return &frames_; }
 
  private:
-  uint32_t alloc_frames(std::span<core::Buffer*> out) noexcept override {
-    const auto count = static_cast<uint32_t>(std::min(out.size(), free_.size()));
-    for (core::Buffer*& buffer : out.first(count)) buffer = take();
-    return count;
-  }
-  void free_frames(std::span<core::Buffer* const> frames) noexcept override {
-    free_.insert(free_.end(), frames.begin(), frames.end());
-  }
-  uint32_t free_frames_at_least() const noexcept override { return static_cast<uint32_t>(free_.size()); }
-  uint32_t frame_count() const noexcept override { return kFrames; }
-  core::Buffer* take() noexcept {
-    core::Buffer* const buffer = free_.back();
-    free_.pop_back();
-    return buffer;
-  }
-
   std::vector<uint8_t> memory_;
-  std::vector<core::Buffer> buffers_;
-  std::vector<core::Buffer*> free_;
+  FrameStack frames_;
   std::vector<core::Packet> arrivals_{kBurst};
   uint32_t waiting_ = 0;
 };
