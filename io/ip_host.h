@@ -107,8 +107,7 @@ class IpHost {
   // As receive(), where a frame's headers are those of a datagram that receive() gave lately, but for
   // lengths, checksums and what routers change on the way. Most are; it takes a fifth of the time. payload
   // nullptr: this one is not, or is not whole; receive() judges it. What is given is counted by
-  // count_repeats(), once a burst. IPv4 without options; datagrams with a checksum only where the device has
-  // checked it.
+  // count_repeats(), once a burst. IPv4 without options.
   struct Repeat {
     uint8_t* payload = nullptr;
     uint32_t length = 0;

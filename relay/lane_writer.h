@@ -69,28 +69,26 @@ class LaneWriter {
   // Contract: link < max_peers and sessions.active(link) != nullptr.
   Stream& stream(LinkId link, CoreId remote, StreamKind kind) noexcept;
   // Appends; kNoDrop, or why not: too_big, no_buffer. The record is copied.
-  DropReason append(Stream& stream, const RecordHeader& header, const uint8_t* payload, Nanos now) noexcept {
-    const uint32_t need = kRecordHeaderBytes + header.length;
-    if (stream.open + need > stream.limit) {
-      const DropReason reason = make_room(stream, need, header.traffic_class, now);
-      if (reason != kNoDrop) return reason;
-    }
-    encode_record(put(stream, payload, header.length, header.traffic_class), header);
-    return kNoDrop;
-  }
-  // The same, for a header as one number.
   DropReason append(Stream& stream, RecordWord header, const uint8_t* payload, Nanos now) noexcept {
     if (try_append(stream, header, payload)) return kNoDrop;
-    const uint32_t need = kRecordHeaderBytes + header.length();
-    const DropReason reason = make_room(stream, need, header.traffic_class(), now);
+    const DropReason reason =
+        make_room(stream, kRecordHeaderBytes + header.length(), header.traffic_class(), now);
     if (reason == kNoDrop) try_append(stream, header, payload);
     return reason;
+  }
+  DropReason append(Stream& stream, const RecordHeader& header, const uint8_t* payload, Nanos now) noexcept {
+    return append(stream, RecordWord::of(header), payload, now);
   }
   // Where it fits what is open.
   bool try_append(Stream& stream, RecordWord header, const uint8_t* payload) noexcept {
     const uint32_t length = header.length();
+    const TrafficClass traffic_class = header.traffic_class();
     if (stream.open + kRecordHeaderBytes + length > stream.limit) return false;
-    header.store(put(stream, payload, length, header.traffic_class()));
+    uint8_t* const at = stream.buffer->data + stream.closed + stream.open;
+    std::memcpy(at + kRecordHeaderBytes, payload, length);
+    stream.open = static_cast<uint16_t>(stream.open + kRecordHeaderBytes + length);
+    if (traffic_class > stream.traffic_class) stream.traffic_class = traffic_class;
+    header.store(at);
     return true;
   }
   // Video packets that leave in a frame, alone: in the one that they came in, with new headers over the old
@@ -175,15 +173,6 @@ class LaneWriter {
     return (remote * 2u + static_cast<uint32_t>(kind)) * size_t{sessions_.links()} + link;
   }
 
-  // Contract: it fits. Returns where its header goes.
-  static uint8_t* put(Stream& stream, const uint8_t* payload, uint32_t length,
-                      TrafficClass traffic_class) noexcept {
-    uint8_t* const at = stream.buffer->data + stream.closed + stream.open;
-    std::memcpy(at + kRecordHeaderBytes, payload, length);
-    stream.open = static_cast<uint16_t>(stream.open + kRecordHeaderBytes + length);
-    if (traffic_class > stream.traffic_class) stream.traffic_class = traffic_class;
-    return at;
-  }
   DropReason make_room(Stream& stream, uint32_t need, TrafficClass traffic_class, Nanos now) noexcept;
   void close_datagram(Stream& stream, Nanos now) noexcept;
   void end_run(Stream& stream, Nanos now) noexcept;

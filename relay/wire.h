@@ -132,33 +132,16 @@ inline void encode_header(uint8_t* p, const DatagramHeader& h) noexcept {
   store_be32(p + 8, h.session_index);
 }
 
-// p has kRecordHeaderBytes readable. Every bit pattern decodes.
-inline RecordHeader decode_record(const uint8_t* p) noexcept {
-  RecordHeader r;
-  r.label.value = load_be32(p);
-  r.kind = static_cast<RecordKind>(p[4] >> 4);
-  r.traffic_class = static_cast<TrafficClass>((p[4] >> 2) & 3);
-  r.keyframe = (p[4] & 2) != 0;
-  r.frame_end = (p[4] & 1) != 0;
-  r.ttl = p[5] >> 4;
-  r.layer = p[5] & 15;
-  r.length = load_be16(p + 6);
-  return r;
-}
-
-// p has kRecordHeaderBytes writable.
-inline void encode_record(uint8_t* p, const RecordHeader& r) noexcept {
-  store_be32(p, r.label.value);
-  p[4] = static_cast<uint8_t>((static_cast<unsigned>(r.kind) << 4) |
-                              (static_cast<unsigned>(r.traffic_class) << 2) | (r.keyframe ? 2u : 0u) |
-                              (r.frame_end ? 1u : 0u));
-  p[5] = static_cast<uint8_t>((r.ttl << 4) | (r.layer & 15));
-  store_be16(p + 6, r.length);
-}
-
 // A record's header as one number, for those who read or change a part of it where it lies.
 struct RecordWord {
   uint64_t bits;  // as on the wire, most significant byte first
+
+  static constexpr RecordWord of(const RecordHeader& r) noexcept {
+    return {uint64_t{r.label.value} << 32 | (static_cast<uint64_t>(r.kind) & 15) << 28 |
+            (static_cast<uint64_t>(r.traffic_class) & 3) << 26 | uint64_t{r.keyframe} << 25 |
+            uint64_t{r.frame_end} << 24 | (uint64_t{r.ttl} & 15) << 20 | (uint64_t{r.layer} & 15) << 16 |
+            r.length};
+  }
 
   // p has kRecordHeaderBytes readable, or writable.
   static RecordWord load(const uint8_t* p) noexcept { return {load_be64(p)}; }
@@ -169,8 +152,10 @@ struct RecordWord {
   constexpr TrafficClass traffic_class() const noexcept {
     return static_cast<TrafficClass>((bits >> 26) & 3);
   }
+  constexpr bool keyframe() const noexcept { return (bits >> 25 & 1) != 0; }
   constexpr bool frame_end() const noexcept { return (bits >> 24 & 1) != 0; }
   constexpr uint32_t ttl() const noexcept { return (bits >> 20) & 15; }
+  constexpr uint8_t layer() const noexcept { return (bits >> 16) & 15; }
   constexpr uint32_t length() const noexcept { return bits & 0xffff; }
   // A packet of a flow that has frames (has_frames()): of class 0 or 1, video base or the rest.
   constexpr bool is_video() const noexcept { return (bits & 0xf800'0000) == 0x1000'0000; }
@@ -179,6 +164,23 @@ struct RecordWord {
     return {(uint64_t{next_label} << 32) | (static_cast<uint32_t>(bits) - (1u << 20))};
   }
 };
+
+// p has kRecordHeaderBytes readable. Every bit pattern decodes.
+inline RecordHeader decode_record(const uint8_t* p) noexcept {
+  const RecordWord word = RecordWord::load(p);
+  return {.label = word.label(),
+          .kind = word.kind(),
+          .traffic_class = word.traffic_class(),
+          .keyframe = word.keyframe(),
+          .frame_end = word.frame_end(),
+          .ttl = static_cast<uint8_t>(word.ttl()),
+          .layer = word.layer(),
+          .length = static_cast<uint16_t>(word.length())};
+}
+// p has kRecordHeaderBytes writable.
+inline void encode_record(uint8_t* p, const RecordHeader& r) noexcept {
+  RecordWord::of(r).store(p);
+}
 
 // The session index names the receiver's core (4 bits) and the slot in that core's session table (12 bits),
 // so a look-up is an array access; the rest is random and must match in full.
