@@ -14,13 +14,13 @@
 
 #include "relay/key_files.h"
 #include "relay/sealed_suite.h"
+#include "tools/keys/new_keys.h"
 
 namespace trunkline::tools {
 namespace {
 
 using relay::KeyKind;
 
-constexpr uint64_t kDaySeconds = 86'400;
 constexpr uint64_t kDays = 30;
 
 // Held while the directory's files are looked at and made.
@@ -49,12 +49,10 @@ class DirectoryLock {
 core::Result<relay::ClusterSecret> cluster_key(const std::string& directory, const std::string& name) {
   const std::string base = directory + "/cluster";
   if (access((base + ".secret").c_str(), F_OK) == 0) return relay::read_cluster_secret(base + ".secret");
-  relay::KernelRandomness randomness;
-  relay::Secret seed;
-  randomness.fill(seed.bytes());
-  relay::ClusterSecret made{relay::SigningKey::of(seed), {}};
-  if (!made.cluster.assign(name)) return core::Error{0, "'" + name + "' is no cluster's name"};
-  const auto secret = relay::cluster_payload(seed.bytes(), made.cluster);
+  relay::ClusterName cluster;
+  if (!cluster.assign(name)) return core::Error{0, "'" + name + "' is no cluster's name"};
+  const relay::ClusterSecret made = new_cluster(cluster);
+  const auto secret = relay::cluster_payload(made.key.seed.bytes(), made.cluster);
   const auto open = relay::cluster_payload(made.key.public_key, made.cluster);
   const std::string comment = "Throw-away key of cluster " + name + ", for nodes of this machine and user.";
   if (auto written =
@@ -86,18 +84,10 @@ core::Result<void> make_node(const std::string& base, const relay::ClusterSecret
                              const DevNode& node, uint64_t now) {
   unlink((base + ".secret").c_str());
   unlink((base + ".certificate").c_str());
-  relay::KernelRandomness randomness;
-  const auto pair = relay::noise::KeyPair::generate(randomness);
-  relay::Certificate certificate;
-  certificate.node = {node.id};
-  certificate.serial = node.id;
-  certificate.not_before = now - kDaySeconds;
-  certificate.expires = now + kDays * kDaySeconds;
-  certificate.roles = relay::kAllRoles;
-  certificate.public_key = pair.public_key;
-  certificate.cluster = cluster.cluster;
-  relay::CertificateBytes bytes;
-  if (!certificate.region.assign(node.region) || !relay::sign(certificate, cluster.key, bytes))
+  const auto pair = new_node_key();
+  const Holder holder{.node = node.id, .region = node.region, .public_key = pair.public_key};
+  const auto bytes = new_certificate(cluster, holder, now, kDays);
+  if (!bytes)
     return core::Error{0,
                        "node " + std::to_string(node.id) + " in '" + node.region + "' cannot be certified"};
   const std::string comment = "Throw-away, of node " + std::to_string(node.id) + ".";
@@ -105,7 +95,7 @@ core::Result<void> make_node(const std::string& base, const relay::ClusterSecret
           relay::write_key_file(base + ".secret", KeyKind::kNodeSecret, pair.secret.bytes(), comment);
       !written)
     return written.error();
-  return relay::write_key_file(base + ".certificate", KeyKind::kCertificate, bytes, comment);
+  return relay::write_key_file(base + ".certificate", KeyKind::kCertificate, *bytes, comment);
 }
 
 }  // namespace
@@ -158,8 +148,10 @@ std::string DevCluster::public_key(uint64_t id) const {
   return "public_key = \"" + public_lines_.at(id) + "\"\n";
 }
 
-std::string DevCluster::suite() {
-  return relay::SealedSuite::make(relay::Suite::kAes128Gcm, 1) ? "aes-128-gcm" : "chacha20-poly1305";
+const std::string& DevCluster::suite() {
+  static const std::string best =
+      relay::SealedSuite::make(relay::Suite::kAes128Gcm, 1) ? "aes-128-gcm" : "chacha20-poly1305";
+  return best;
 }
 
 DevCluster::DevCluster(DevCluster&& other) noexcept

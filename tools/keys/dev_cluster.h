@@ -31,7 +31,7 @@ class DevCluster {
   // TOML: the line `public_key = ...` of a [[peer]] that is this node.
   std::string public_key(uint64_t id) const;
   // The strongest ordinary suite that this machine has: as `wire.suite` names it.
-  static std::string suite();
+  static const std::string& suite();
 
   // The directory and all in it goes when the object does.
   void remove_at_end() { remove_ = true; }

@@ -10,7 +10,7 @@
 #include <ctime>
 
 #include "relay/key_files.h"
-#include "relay/wire.h"
+#include "tools/keys/new_keys.h"
 
 namespace trunkline::tools {
 namespace {
@@ -19,9 +19,6 @@ using relay::Bytes;
 using relay::KeyKind;
 
 constexpr int kDone = 0, kFailed = 1;
-constexpr uint64_t kDaySeconds = 86'400;
-// A certificate is valid from a day before it was made: clocks differ.
-constexpr uint64_t kClockSlack = kDaySeconds;
 
 int failed(const std::string& what) {
   std::fprintf(stderr, "trunkline keys: %s\n", what.c_str());
@@ -54,10 +51,7 @@ bool write_files(const std::string& directory, std::initializer_list<NewFile> fi
 
 // The public key of the node: of the file that was given, which may hold either half, or of a new pair.
 core::Result<relay::noise::KeyPair> node_key(const std::string& path) {
-  if (path.empty()) {
-    relay::KernelRandomness randomness;
-    return relay::noise::KeyPair::generate(randomness);
-  }
+  if (path.empty()) return new_node_key();
   const auto file = relay::read_key_file(path);
   if (!file) return file.error();
   if (file->kind == KeyKind::kNodeSecret) return relay::read_node_secret(path);
@@ -90,12 +84,9 @@ int run_keys_cluster(const KeysClusterCommand& command) {
   if (!name.assign(command.name)) {
     return failed("--name: a cluster's name has 1 to 64 bytes and no control character, as node.cluster");
   }
-  relay::KernelRandomness randomness;
-  relay::Secret seed;
-  randomness.fill(seed.bytes());
-  const auto key = relay::SigningKey::of(seed);
-  const relay::SecretBytes secret = relay::cluster_payload(seed.bytes(), name);
-  const relay::SecretBytes open = relay::cluster_payload(key.public_key, name);
+  const relay::ClusterSecret cluster = new_cluster(name);
+  const relay::SecretBytes secret = relay::cluster_payload(cluster.key.seed.bytes(), name);
+  const relay::SecretBytes open = relay::cluster_payload(cluster.key.public_key, name);
   const std::string base = command.out + "/cluster";
   const std::string of = " of cluster " + command.name;
   const bool written = write_files(
@@ -108,36 +99,26 @@ int run_keys_cluster(const KeysClusterCommand& command) {
 }
 
 int run_keys_node(const KeysNodeCommand& command) {
-  relay::Certificate certificate;
-  certificate.node = {command.node};
+  Holder holder{.node = command.node, .region = command.region};
   if (command.node == 0) return failed("--node: a node id is a number from 1, as node.id");
-  if (!certificate.region.assign(command.region)) {
+  if (relay::CertificateText<relay::kMaxNameBytes> region; !region.assign(command.region)) {
     return failed("--region: a region has 1 to 32 bytes and no control character, as node.region");
   }
-  const std::string unknown = parse_roles(command.roles, certificate.roles);
+  const std::string unknown = parse_roles(command.roles, holder.roles);
   if (!unknown.empty()) return failed("--role: '" + unknown + "' is none; give publish, acquire or relay");
 
   const auto cluster = relay::read_cluster_secret(command.cluster_key);
   if (!cluster) return failed(cluster.error().text);
   const auto pair = node_key(command.node_key);
   if (!pair) return failed(pair.error().text);
+  holder.public_key = pair->public_key;
   const auto now = static_cast<uint64_t>(std::time(nullptr));
-  relay::KernelRandomness randomness;
-  uint8_t serial[8];
-  randomness.fill(serial);
-  certificate.serial = relay::load_be64(serial);
-  certificate.not_before = now - kClockSlack;
-  certificate.expires = now + command.days * kDaySeconds;
-  certificate.public_key = pair->public_key;
-  certificate.cluster = cluster->cluster;
-  relay::CertificateBytes bytes;
-  if (!relay::sign(certificate, cluster->key, bytes)) {
-    return failed("the node's public key is no key: make a new one");
-  }
+  const auto bytes = new_certificate(*cluster, holder, now, command.days);
+  if (!bytes) return failed("the node's public key is no key: make a new one");
   const std::string base = command.out + "/node-" + std::to_string(command.node);
   const std::string of =
       " of node " + std::to_string(command.node) + " in cluster " + std::string(cluster->cluster.view());
-  const NewFile signed_file{base + ".certificate", KeyKind::kCertificate, bytes, "Certificate" + of + "."};
+  const NewFile signed_file{base + ".certificate", KeyKind::kCertificate, *bytes, "Certificate" + of + "."};
   if (!command.node_key.empty()) return write_files(command.out, {signed_file}) ? kDone : kFailed;
   const NewFile secret{base + ".secret", KeyKind::kNodeSecret, pair->secret.bytes(),
                        "Secret key" + of + ".\nWhoever reads it can pass for that node."};
