@@ -82,10 +82,13 @@ size_t MeshState::write_message(Link& l, DatagramType type, uint32_t index,
 }
 
 void MeshState::send_message(Link& l, const UdpAddress& to) {
-  if (l.message_length == 0) return;
+  if (l.message_length != 0) send_handshake(to, std::span(l.message).first(l.message_length));
+}
+
+void MeshState::send_handshake(const UdpAddress& to, std::span<const uint8_t> datagram) {
   counters.add(MeshCounter::handshakes_sent);
   outputs_left -= outputs_left > 0 ? 1 : 0;
-  sink->handshake(to, std::span(l.message).first(l.message_length));
+  sink->handshake(to, datagram);
 }
 
 // ---- the initiator
@@ -136,16 +139,23 @@ void MeshState::handshake_timer(Link& l) {
   if (!config.rules.retry_links) l.retry_at = core::kNever;
 }
 
-void MeshState::on_msg2(const Frame& frame) {
-  // Its index is the one that our HELLO gave for core 0, and so names the link and the exchange.
+// The link and the exchange that a datagram answers: its index is the one that our HELLO gave for core 0.
+// nullptr, and counted: there is none that waits for it.
+Link* MeshState::exchange_of(const Frame& frame, HandshakeStep step) {
   const uint32_t index = decode_header(frame.bytes.data()).session_index;
   const uint32_t slot = SessionIndex::slot(index);
-  Link* l = slot / 2 < links.size() ? &links[slot / 2] : nullptr;
-  if (l == nullptr || l->step != HandshakeStep::kAwaitMsg2 || l->made != static_cast<int8_t>(slot & 1) ||
-      l->sessions[slot & 1].receive_index[0] != index) {
-    counters.add(MeshCounter::handshakes_ignored);
-    return;
+  Link* const l = slot / 2 < links.size() ? &links[slot / 2] : nullptr;
+  if (l != nullptr && l->step == step && l->made == static_cast<int8_t>(slot & 1) &&
+      l->sessions[slot & 1].receive_index[0] == index) {
+    return l;
   }
+  counters.add(MeshCounter::handshakes_ignored);
+  return nullptr;
+}
+
+void MeshState::on_msg2(const Frame& frame) {
+  Link* const l = exchange_of(frame, HandshakeStep::kAwaitMsg2);
+  if (l == nullptr) return;
   std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
   const Handshake::Read read =
       l->handshake->read(static_cast<uint8_t>(DatagramType::kHandshake2), after_header(bytes, frame.length));
@@ -186,17 +196,14 @@ void MeshState::on_msg2(const Frame& frame) {
 
 // Asked to show that it is where it says it is: the same msg1 again, with the cookie, at once.
 void MeshState::on_cookie(const Frame& frame) {
-  const uint32_t index = decode_header(frame.bytes.data()).session_index;
-  const uint32_t slot = SessionIndex::slot(index);
-  Link* l = slot / 2 < links.size() ? &links[slot / 2] : nullptr;
+  Link* const l = exchange_of(frame, HandshakeStep::kAwaitMsg2);
+  if (l == nullptr) return;
   std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
-  if (l == nullptr || l->step != HandshakeStep::kAwaitMsg2 || l->made != static_cast<int8_t>(slot & 1) ||
-      l->sessions[slot & 1].receive_index[0] != index ||
-      !l->handshake->read_cookie(after_header(bytes, frame.length), now)) {
+  if (l->handshake->read_cookie(after_header(bytes, frame.length), now)) {
+    l->retry_at = now;
+  } else {
     counters.add(MeshCounter::handshakes_ignored);
-    return;
   }
-  l->retry_at = now;
 }
 
 // ---- the responder
@@ -206,7 +213,11 @@ void MeshState::on_msg1(const Frame& frame) {
   if (!admit_msg1(frame, after_header(bytes, frame.length))) return;
   const Handshake::Read read =
       stranger->read(static_cast<uint8_t>(DatagramType::kHandshake1), after_header(bytes, frame.length));
-  if (may_be_told(read.fault)) return refuse_certificate(frame, read.fault);
+  if (may_be_told(read.fault)) {
+    // Its holder has the key, and a signer that is trusted did sign it: it is told what is wrong.
+    counters.add(MeshCounter::handshakes_refused);
+    return refuse_stranger(frame, certificate_refusal(read.fault));
+  }
   const std::optional<Hello> theirs = read.ok ? decode_hello(read.payload) : std::nullopt;
   Link* l = theirs && theirs->node != config.id ? find_link(theirs->node) : nullptr;
   const Certificate* const holder = stranger->peer();
@@ -238,8 +249,7 @@ void MeshState::on_msg1(const Frame& frame) {
     return;
   }
   if (theirs->incarnation < l->incarnation) {
-    return refuse_stranger(frame, theirs->cores[0].receive_index,
-                           outlived(l->incarnation, theirs->incarnation));
+    return refuse_stranger(frame, outlived(l->incarnation, theirs->incarnation));
   }
   if (const auto refusal = judge(make_hello(config, incarnation), *theirs, config.rules)) {
     send_refusal(*l, frame, *refusal, hash);
@@ -248,59 +258,52 @@ void MeshState::on_msg1(const Frame& frame) {
   answer_msg1(*l, frame, *theirs, hash);
 }
 
-// Whether a msg1 is worth the work of reading it. Under load whoever sends it is to prove its address first.
+// Whether a msg1 is worth the work of reading it. Under load whoever sends it is to prove its address first:
+// this window's, or the one before it.
 bool MeshState::admit_msg1(const Frame& frame, std::span<const uint8_t> message) {
+  const uint32_t calm = kCalmMsg1 + static_cast<uint32_t>(links.size());
   if (now - msg1_since >= kLoadWindow) {
-    crypto.under_load(msg1_count > kCalmMsg1 + links.size());
+    msg1_load_before = msg1_count > calm;
     msg1_since = now;
     msg1_count = 0;
   }
-  if (++msg1_count > kCalmMsg1 + links.size()) crypto.under_load(true);
+  crypto.under_load(++msg1_count > calm || msg1_load_before);
   std::array<uint8_t, kMaxFrameBytes> reply;
   const Handshake::Admission admission =
       stranger->admit(message, frame.address, now, std::span(reply).subspan(kHeaderBytes));
-  if (admission.verdict == Handshake::Admission::Verdict::kRead) return true;
-  if (admission.verdict == Handshake::Admission::Verdict::kIgnore) {
-    counters.add(MeshCounter::handshakes_ignored);
-    return false;
+  switch (admission.verdict) {
+    case Handshake::Admission::Verdict::kRead:
+      return true;
+    case Handshake::Admission::Verdict::kReply:
+      answer_stranger(frame, DatagramType::kCookieReply, reply, admission.reply_length);
+      return false;
+    case Handshake::Admission::Verdict::kIgnore:
+      break;
   }
-  DatagramHeader header;
-  header.type = DatagramType::kCookieReply;
-  header.session_index = static_cast<uint32_t>(decode_header(frame.bytes.data()).counter);
-  encode_header(reply.data(), header);
-  send_to_stranger(frame.address, std::span(reply).first(kHeaderBytes + admission.reply_length));
+  counters.add(MeshCounter::handshakes_ignored);
   return false;
-}
-
-// Its holder has the key, and a signer that is trusted did sign it: it is told what is wrong, and gets
-// nothing else.
-void MeshState::refuse_certificate(const Frame& frame, CertificateFault fault) {
-  counters.add(MeshCounter::handshakes_refused);
-  refuse_stranger(frame, static_cast<uint32_t>(decode_header(frame.bytes.data()).counter),
-                  certificate_refusal(fault));
 }
 
 // An answer to the msg1 that the stranger's object has just read: no link is touched, for it may be an old
 // one.
-void MeshState::refuse_stranger(const Frame& frame, uint32_t index, const Refusal& refusal) {
+void MeshState::refuse_stranger(const Frame& frame, const Refusal& refusal) {
   std::array<uint8_t, kMaxHelloBytes> payload;
   const size_t length = encode(refusal, payload);
   std::array<uint8_t, kMaxFrameBytes> answer;
-  const size_t written =
-      stranger->write(static_cast<uint8_t>(DatagramType::kHandshake2), std::span(payload).first(length),
-                      std::span(answer).subspan(kHeaderBytes));
-  if (written == 0) return;
-  DatagramHeader header;
-  header.type = DatagramType::kHandshake2;
-  header.session_index = index;
-  encode_header(answer.data(), header);
-  send_to_stranger(frame.address, std::span(answer).first(kHeaderBytes + written));
+  answer_stranger(frame, DatagramType::kHandshake2, answer,
+                  stranger->write(static_cast<uint8_t>(DatagramType::kHandshake2),
+                                  std::span(payload).first(length), std::span(answer).subspan(kHeaderBytes)));
 }
 
-void MeshState::send_to_stranger(const UdpAddress& to, std::span<const uint8_t> datagram) {
-  counters.add(MeshCounter::handshakes_sent);
-  outputs_left -= outputs_left > 0 ? 1 : 0;
-  sink->handshake(to, datagram);
+// The `length` bytes behind the header's place in `datagram`, to the index that the msg1 gives in its header.
+void MeshState::answer_stranger(const Frame& msg1, DatagramType type,
+                                std::array<uint8_t, kMaxFrameBytes>& datagram, size_t length) {
+  if (length == 0) return;
+  DatagramHeader header;
+  header.type = type;
+  header.session_index = static_cast<uint32_t>(decode_header(msg1.bytes.data()).counter);
+  encode_header(datagram.data(), header);
+  send_handshake(msg1.address, std::span(datagram).first(kHeaderBytes + length));
 }
 
 void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t hash) {
@@ -355,15 +358,9 @@ void MeshState::send_refusal(Link& l, const Frame& frame, const Refusal& refusal
 }
 
 void MeshState::on_confirm(const Frame& frame) {
-  const uint32_t index = decode_header(frame.bytes.data()).session_index;
-  const uint32_t slot = SessionIndex::slot(index);
-  Link* l = slot / 2 < links.size() ? &links[slot / 2] : nullptr;
+  Link* const l = exchange_of(frame, HandshakeStep::kAwaitProof);
+  if (l == nullptr) return;
   std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
-  if (l == nullptr || l->step != HandshakeStep::kAwaitProof || l->made != static_cast<int8_t>(slot & 1) ||
-      l->sessions[slot & 1].receive_index[0] != index) {
-    counters.add(MeshCounter::handshakes_ignored);
-    return;
-  }
   const Handshake::Read read = l->handshake->read(static_cast<uint8_t>(DatagramType::kHandshakeConfirm),
                                                   after_header(bytes, frame.length));
   if (read.ok && read.payload.empty()) return proven(*l);

@@ -62,14 +62,16 @@ struct MeshState {
   void on_msg2(const Frame& frame);
   void on_confirm(const Frame& frame);
   bool admit_msg1(const Frame& frame, std::span<const uint8_t> message);
-  void refuse_certificate(const Frame& frame, CertificateFault fault);
-  void refuse_stranger(const Frame& frame, uint32_t index, const Refusal& refusal);
-  void send_to_stranger(const UdpAddress& to, std::span<const uint8_t> datagram);
+  void refuse_stranger(const Frame& frame, const Refusal& refusal);
+  void answer_stranger(const Frame& msg1, DatagramType type, std::array<uint8_t, kMaxFrameBytes>& datagram,
+                       size_t length);
   void answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t hash);
   void refuse_answer(Link& l, const Frame& frame, const Hello& theirs);
   void send_refusal(Link& l, const Frame& frame, const Refusal& refusal, uint64_t hash);
   void begin_handshake(Link& l);
   void send_message(Link& l, const UdpAddress& to);
+  void send_handshake(const UdpAddress& to, std::span<const uint8_t> datagram);
+  Link* exchange_of(const Frame& frame, HandshakeStep step);
   void handshake_timer(Link& l);
   void refused(Link& l, const Refusal& refusal);
   uint32_t prepare_session(Link& l, Hello& hello);  // draws receive indexes; returns the slot's parity
@@ -316,6 +318,7 @@ struct MeshState {
   Crypto& crypto;
   Nanos msg1_since{};  // msg1_count counts from then
   uint32_t msg1_count = 0;
+  bool msg1_load_before = false;  // the window before had too many
   uint64_t incarnation;
   std::vector<uint16_t> ports;
   uint32_t cores;
