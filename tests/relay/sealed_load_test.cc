@@ -69,6 +69,19 @@ TEST_F(SealedUnderLoad, AMsg1IsReadOnceItsAddressIsProven) {
   EXPECT_EQ(b_node_->counts.value(SealedCounter::cookies_sent), 1u);
 }
 
+// Who knows the node's public key can make a msg1 of any length with a right mac1. Shorter than the cookie
+// reply, it would be a way to send others more than one sends.
+TEST_F(SealedUnderLoad, AShortMsg1GetsNoCookie) {
+  for (const size_t length : {kMacsBytes + 1, kMacsBytes + 8, kMaxHandshakeBytes - 1}) {
+    Buffer message(length, 7);
+    const size_t covered = length - kMacsBytes;
+    const Mac mac = message_mac(mac1_key(b_node_->key().public_key), kMsg1, Bytes(message).first(covered));
+    std::copy(mac.begin(), mac.end(), message.begin() + static_cast<std::ptrdiff_t>(covered));
+    EXPECT_EQ(asks(message), Verdict::kIgnore) << length;
+  }
+  EXPECT_EQ(b_node_->counts.value(SealedCounter::malformed), 3u);
+}
+
 TEST_F(SealedUnderLoad, WithoutLoadNobodyIsAskedForACookie) {
   b_node_->set_under_load(false);
   EXPECT_EQ(asks(msg1_), Verdict::kRead);

@@ -174,26 +174,27 @@ TEST_F(SealedAttack, AnEarlierMsg1OfTheSameLifeIsNotAnswered) {
   EXPECT_TRUE(up());
 }
 
-// Over a long way, one old msg1 each 5 ms: an exchange takes ten times as long.
+// Over a long way, one old msg1 each 5 ms: an exchange takes ten times as long. Of the lower id, whose msg1
+// the other answers whatever it does itself.
 TEST_F(SealedAttack, AnOldLifesMsg1DoesNotEndTheExchangeUnderWay) {
   bring_up();
   const std::vector<Sent> recorded = sent_;
-  mesh_.crash(1);
+  mesh_.crash(0);
   mesh_.run_for(from_s(1));
   mesh_.all_wires({.delay = from_ms(25)});
-  mesh_.restart(1);
+  mesh_.restart(0);
   mesh_.run_for(from_s(2));
   ASSERT_TRUE(up());
-  mesh_.crash(1);
+  mesh_.crash(0);
   mesh_.run_for(from_s(1));
-  mesh_.restart(1);
+  mesh_.restart(0);
   const auto old = std::find_if(recorded.begin(), recorded.end(), [](const Sent& sent) {
-    return sent.from == 1 && type_of(sent) == DatagramType::kHandshake1;
+    return sent.from == 0 && type_of(sent) == DatagramType::kHandshake1;
   });
   ASSERT_NE(old, recorded.end());
   Nanos waited{};
   for (; !up() && waited < from_s(5); waited = waited + from_ms(5)) {
-    inject(0, old->bytes);
+    inject(1, old->bytes);
     mesh_.run_for(from_ms(5));
   }
   EXPECT_LT(waited, from_s(1));
@@ -223,7 +224,8 @@ TEST_F(SealedAttack, AMsg1FromElsewhereMovesNobodyWithoutProof) {
   EXPECT_TRUE(up());
 }
 
-// A node of the cluster that says in its HELLO that it is another one: its certificate says who it is.
+// A node of the cluster that says in its HELLO that it is another one, with other settings: its certificate
+// says who it is, and what it says of the other is not believed.
 TEST_F(SealedAttack, AHelloIsWorthWhatTheCertificateSays) {
   bring_up();
   mesh_.crash(1);
@@ -231,7 +233,10 @@ TEST_F(SealedAttack, AHelloIsWorthWhatTheCertificateSays) {
   const auto insider = cluster_.node(3);
   SealedHandshake handshake(*insider, Suite::kAes128Gcm);
   handshake.expect(test::peer_of(*identities_[0]));
-  Hello hello = make_hello(mesh_.config(1), 5'000);
+  NodeConfig config = mesh_.config(1);
+  config.wire[0].current = "another";
+  config.wire[0].accepted = {"another"};
+  Hello hello = make_hello(config, 5'000);
   hello.core_count = 1;
   hello.cores[0] = {7'000, SessionIndex::make({0}, 0, 1)};
   std::array<uint8_t, kMaxHelloBytes> payload;
@@ -247,6 +252,7 @@ TEST_F(SealedAttack, AHelloIsWorthWhatTheCertificateSays) {
   inject(0, datagram);
   mesh_.run_for(from_ms(100));
   EXPECT_EQ(to_attacker_, 0u);
+  EXPECT_NE(mesh_.link(0, 1).state, LinkState::kIncompatible);
 }
 
 TEST_F(SealedAttack, WhatIsReflectedIsNotForOneself) {
