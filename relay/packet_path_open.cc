@@ -199,7 +199,8 @@ inline uint32_t PacketPath::split(Session& session, std::span<uint8_t> records, 
 }
 
 // One that does not take the short way, whose loop is to have the registers for itself.
-[[gnu::noinline]] void PacketPath::take_record(Session& session, const uint8_t* at, uint8_t alone_in) noexcept {
+[[gnu::noinline]] void PacketPath::take_record(Session& session, const uint8_t* at,
+                                               uint8_t alone_in) noexcept {
   const RecordHeader header = decode_record(at);
   const uint8_t* const payload = at + kRecordHeaderBytes;
   if (header.kind != RecordKind::kMedia && header.kind != RecordKind::kFeedback) {
@@ -461,7 +462,8 @@ inline LaneWriter::Stream* PacketPath::stream_to(const OutputSlot& output, LaneW
 }
 
 // Contract: nothing waits unsealed.
-[[gnu::noinline]] void PacketPath::lost_straight(FlowId id, OutputSlot& output, const uint8_t* at, DropReason reason) noexcept {
+[[gnu::noinline]] void PacketPath::lost_straight(FlowId id, OutputSlot& output, const uint8_t* at,
+                                                 DropReason reason) noexcept {
   const RecordHeader header = decode_record(at);
   Record record{};
   record.payload = at + kRecordHeaderBytes;

@@ -48,7 +48,7 @@ struct SessionSecrets {
   // A lane's two keys lie side by side: those of a peer of one core share a page with all of the above.
   AeadKey keys[core::kMaxCores][kDirections];
 };
-static_assert(offsetof(SessionSecrets, keys) + sizeof(AeadKey) * kDirections <= 4096);
+static_assert(offsetof(SessionSecrets, keys) + sizeof(AeadKey) * kDirections <= kSealedSessionBytes);
 
 // As many nonces as the longest run has datagrams; what is longer goes in several.
 constexpr std::size_t kChunk = 64;

@@ -36,6 +36,9 @@ namespace trunkline::relay {
 // As `wire.suite` has it; nullopt for a name that is not one of a sealed suite.
 std::optional<Suite> sealed_suite_named(std::string_view name) noexcept;
 
+// What a session of a peer with one data core has in memory, once it is used: a page.
+inline constexpr uint32_t kSealedSessionBytes = 4'096;
+
 // How many datagrams one lane's key may protect: counters from here on are neither sealed nor opened, and a
 // session that comes near must have been replaced. AES-GCM: 2^28 of up to 2^11 bytes keep what an attacker
 // can gain below 2^-57 (RFC 9001, appendix B.1.1). ChaCha20-Poly1305: the counter ends first (RFC 9001, 6.6).

@@ -6,6 +6,8 @@
 
 #include "io/ip_host.h"
 #include "io/port_options.h"
+#include "relay/node_keys.h"
+#include "relay/sealed_suite.h"
 #include "relay/transmitter.h"
 
 namespace trunkline::relay {
@@ -100,6 +102,10 @@ std::vector<MemoryRow> memory_table(const NodeConfig& config) {
                   uint64_t{2} * limits.max_acquires * sizeof(HostEvent) * config.host_queues});
   rows.push_back(
       {"host handles", uint64_t{limits.max_acquires} * sizeof(HandleTable::Entry) * config.host_queues});
+  if (seals(config)) {
+    rows.push_back({"keys of sealed sessions, a page for each with a peer of one core, when it is used",
+                    uint64_t{kSealedSessionBytes} * CoreRings::sessions(limits) * config.data_cores});
+  }
   rows.push_back({"evidence boards: a line per session and core",
                   EvidenceBoard::bytes(CoreRings::sessions(limits)) * config.data_cores});
   // Where a received buffer can be: with the kernel, waiting to be filled; or in hand for one run of the
