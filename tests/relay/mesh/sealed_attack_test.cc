@@ -225,15 +225,15 @@ TEST_F(SealedAttack, AMsg1FromElsewhereMovesNobodyWithoutProof) {
 }
 
 // A node of the cluster that says in its HELLO that it is another one, with other settings: its certificate
-// says who it is, and what it says of the other is not believed.
+// says who it is, and what it says of the other is not believed. Of the lower id, as above.
 TEST_F(SealedAttack, AHelloIsWorthWhatTheCertificateSays) {
   bring_up();
-  mesh_.crash(1);
+  mesh_.crash(0);
   mesh_.run_for(from_s(2));
   const auto insider = cluster_.node(3);
   SealedHandshake handshake(*insider, Suite::kAes128Gcm);
-  handshake.expect(test::peer_of(*identities_[0]));
-  NodeConfig config = mesh_.config(1);
+  handshake.expect(test::peer_of(*identities_[1]));
+  NodeConfig config = mesh_.config(0);
   config.wire[0].current = "another";
   config.wire[0].accepted = {"another"};
   Hello hello = make_hello(config, 5'000);
@@ -249,10 +249,10 @@ TEST_F(SealedAttack, AHelloIsWorthWhatTheCertificateSays) {
   encode_header(datagram.data(), header);
   const auto message = test::written(handshake, kMsg1, Bytes(payload).first(length));
   datagram.insert(datagram.end(), message.begin(), message.end());
-  inject(0, datagram);
+  inject(1, datagram);
   mesh_.run_for(from_ms(100));
   EXPECT_EQ(to_attacker_, 0u);
-  EXPECT_NE(mesh_.link(0, 1).state, LinkState::kIncompatible);
+  EXPECT_NE(mesh_.link(1, 0).state, LinkState::kIncompatible);
 }
 
 TEST_F(SealedAttack, WhatIsReflectedIsNotForOneself) {
