@@ -34,6 +34,7 @@ std::unique_ptr<Handshake> SealedCrypto::make_handshake() {
 }
 
 void SealedCrypto::at(core::Nanos now) noexcept {
+  identity_->set_time(now);
   identity_->set_unix_time(unix_s_ + static_cast<uint64_t>((now - since_).ns / 1'000'000'000));
 }
 

@@ -99,7 +99,7 @@ size_t SealedHandshake::write_msg1(Bytes payload, std::span<uint8_t> out) noexce
   std::array<uint8_t, kMsg1Plaintext> plaintext;
   fill_plaintext(identity_.next_order(), payload, plaintext);
   auto state = noise::HandshakeState::initiator(as_bytes(kPrologue), identity_.key(), expected_.public_key);
-  const auto ephemeral = noise::KeyPair::generate(identity_.randomness());
+  const auto ephemeral = identity_.fresh_key_pair();
   const size_t length = state.write(ephemeral, plaintext, out.first(out.size() - kMacsBytes));
   if (length == 0) return 0;
   put_mac1(kMsg1, mac1_key(expected_.public_key), out, length);
@@ -119,7 +119,7 @@ size_t SealedHandshake::write_msg2(Bytes payload, std::span<uint8_t> out) noexce
   std::array<uint8_t, kMaxHandshakeBytes> plaintext;
   const size_t plain_length = fill_plaintext(0, payload, plaintext);
   noise::HandshakeState state = noise_;
-  const auto ephemeral = noise::KeyPair::generate(identity_.randomness());
+  const auto ephemeral = identity_.fresh_key_pair();
   const size_t length = state.write(ephemeral, Bytes(plaintext).first(plain_length), out);
   if (length == 0) return 0;
   put_mac1(kMsg2, mac1_key(noise_.peer()), out, length);

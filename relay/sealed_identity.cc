@@ -1,6 +1,8 @@
 // See sealed_identity.h.
 #include "relay/sealed_identity.h"
 
+#include <sodium/crypto_generichash.h>
+
 #include <new>
 
 #include "core/check.h"
@@ -12,6 +14,18 @@ core::HashKey hash_key(Randomness& randomness) noexcept {
   uint8_t bytes[16];
   randomness.fill(bytes);
   return {load_be64(bytes), load_be64(bytes + 8)};
+}
+
+// BLAKE2b-256 of the node's secret and the moment, keyed by what was drawn: as good as the best of the three.
+Secret hedged(const Secret& drawn, const Secret& own, Bytes moment) noexcept {
+  crypto_generichash_state state;
+  Secret out;
+  TL_CHECK(crypto_generichash_init(&state, drawn.data(), kKeyBytes, kKeyBytes) == 0);
+  TL_CHECK(crypto_generichash_update(&state, own.data(), kKeyBytes) == 0);
+  TL_CHECK(crypto_generichash_update(&state, moment.data(), moment.size()) == 0);
+  TL_CHECK(crypto_generichash_final(&state, out.data(), kKeyBytes) == 0);
+  wipe(&state, sizeof state);
+  return out;
 }
 
 }  // namespace
@@ -60,6 +74,15 @@ CertificateFault SealedIdentity::judge(Bytes certificate, const Key& key, Certif
   // Before the signature: what somebody says with another's certificate is not worth verifying it.
   if (out.public_key != key) return CertificateFault::kWrongKey;
   return verify(certificate, trust_, unix_s_, out);
+}
+
+noise::KeyPair SealedIdentity::fresh_key_pair() noexcept {
+  Secret drawn;
+  randomness_.fill(drawn.bytes());
+  uint8_t moment[16];
+  store_be64(moment, static_cast<uint64_t>(now_.ns));
+  store_be64(moment + 8, ++fresh_keys_);
+  return noise::KeyPair::of(hedged(drawn, key_->secret, moment));
 }
 
 void SealedIdentity::turn_cookie_secret(core::Nanos now) noexcept {

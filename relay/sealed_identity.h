@@ -55,6 +55,8 @@ class SealedIdentity {
 
   // ---- what the caller says
   void set_unix_time(uint64_t unix_s) noexcept { unix_s_ = unix_s; }
+  // The monotonic time, which fresh_key_pair() mixes in.
+  void set_time(core::Nanos now) noexcept { now_ = now; }
   // Under load, strangers prove their address before their msg1 is read.
   void set_under_load(bool under_load) noexcept { under_load_ = under_load; }
   // A newer certificate for the same key, or what is believed from now on; kNone, or why nothing has changed.
@@ -66,7 +68,10 @@ class SealedIdentity {
   const CertificateBytes& certificate() const noexcept { return certificate_; }
   const Certificate& own() const noexcept { return own_; }
   const Key& own_mac1_key() const noexcept { return mac1_key_; }
-  Randomness& randomness() const noexcept { return randomness_; }
+  // Of one exchange. What is random is hashed with the time, a count and this node's secret, as RFC 8937
+  // proposes: a machine that came back from a snapshot, and whose generator gives again what it gave then,
+  // does not get the key again.
+  noise::KeyPair fresh_key_pair() noexcept;
   bool under_load() const noexcept { return under_load_; }
   // Of the next msg1: 1, 2, 3 and so on, whoever it is for.
   uint64_t next_order() noexcept { return ++order_; }
@@ -94,6 +99,8 @@ class SealedIdentity {
   uint64_t unix_s_;
   bool under_load_ = false;
   uint64_t order_ = 0;
+  core::Nanos now_{};
+  uint64_t fresh_keys_ = 0;
   Randomness& randomness_;
   Secret cookie_secret_, former_cookie_secret_;
   core::Nanos cookie_secret_since_{};

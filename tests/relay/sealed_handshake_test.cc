@@ -365,6 +365,22 @@ TEST_F(Sealed, TheOrderOfMsg1TellsACopyFromANewOne) {
   EXPECT_EQ(order(first), order(first));
 }
 
+// A machine that was restored from a snapshot: the same secret, the same random numbers, another moment.
+TEST_F(Sealed, ACopyOfAMachineDoesNotDrawTheKeysOfItsOriginal) {
+  const auto ephemeral_at = [&](core::Nanos now) {
+    test::SealedCluster same(7);
+    const auto node = same.node(1);
+    node->set_time(now);
+    SealedHandshake handshake(*node, Suite::kAes128Gcm);
+    handshake.expect(test::peer_of(*b_node_));
+    Buffer msg1 = written(handshake, kMsg1);
+    msg1.resize(kKeyBytes);
+    return msg1;
+  };
+  EXPECT_EQ(ephemeral_at(core::from_s(1)), ephemeral_at(core::from_s(1))) << "the test repeats itself";
+  EXPECT_NE(ephemeral_at(core::from_s(1)), ephemeral_at(core::from_s(1) + core::from_ns(1)));
+}
+
 TEST_F(Sealed, AStaticKeyOfLowOrderIsNotWrittenTo) {
   a_.expect({core::NodeId{2}, Key{}});
   EXPECT_TRUE(written(a_, kMsg1).empty());

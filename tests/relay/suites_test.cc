@@ -110,7 +110,8 @@ TEST_P(Suites, EachExchangeHasKeysOfItsOwn) {
 }
 
 TEST_P(Suites, AReplyIsNeverLongerThanWhatAskedForIt) {
-  const std::string large(kMaxHandshakeBytes - kNullHandshakeOverhead, 'x');
+  const uint32_t overhead = GetParam() == Suite::kNull ? kNullHandshakeOverhead : kModelHandshakeOverhead;
+  const std::string large(kMaxHandshakeBytes - overhead, 'x');
   Bytes msg1 = written(*initiator_, kMsg1, "");
   EXPECT_EQ(msg1.size(), kMaxHandshakeBytes);
   ASSERT_TRUE(responder_->read(kMsg1, msg1).ok);
@@ -232,6 +233,78 @@ TEST(NullSuite, DoesNotNoticeDamagedContentsAndSaysSo) {
   OpenJob open{bytes.data(), static_cast<uint32_t>(bytes.size()), false};
   b.open({0}, {0}, {&open, 1});
   EXPECT_TRUE(open.authentic);
+}
+
+// What the sealed handshake does, and the simulator relies on.
+class Model : public testing::Test {
+ protected:
+  core::Rng rng_{12};
+  ModelCrypto a_node_{rng_, {1}}, b_node_{rng_, {2}}, c_node_{rng_, {3}};
+  std::unique_ptr<Handshake> a_ = a_node_.make_handshake(), b_ = b_node_.make_handshake(),
+                             c_ = c_node_.make_handshake();
+};
+
+TEST_F(Model, AMsg1IsForWhomItWasWritten) {
+  a_->expect({{2}, {}});
+  Bytes msg1 = written(*a_, kMsg1, "for b");
+  EXPECT_FALSE(c_->read(kMsg1, msg1).ok);
+  EXPECT_TRUE(b_->read(kMsg1, msg1).ok);
+}
+
+TEST_F(Model, AnAnswerFitsOneMsg1AndAConfirmOneAnswer) {
+  a_->expect({{2}, {}});
+  Bytes first = written(*a_, kMsg1, "");
+  ASSERT_TRUE(b_->read(kMsg1, first).ok);
+  Bytes to_first = written(*b_, kMsg2, "");
+  a_->begin();
+  Bytes second = written(*a_, kMsg1, "");
+  EXPECT_FALSE(a_->read(kMsg2, to_first).ok);
+  b_->begin();
+  ASSERT_TRUE(b_->read(kMsg1, second).ok);
+  Bytes to_second = written(*b_, kMsg2, "");
+  ASSERT_TRUE(a_->read(kMsg2, to_second).ok);
+  Bytes confirm = written(*a_, kConfirm, "");
+  b_->begin();
+  ASSERT_TRUE(b_->read(kMsg1, second).ok);
+  EXPECT_FALSE(b_->read(kConfirm, confirm).ok) << "nothing was answered yet";
+  ASSERT_FALSE(written(*b_, kMsg2, "another").empty());
+  EXPECT_FALSE(b_->read(kConfirm, confirm).ok) << "it confirms what was said before";
+}
+
+TEST_F(Model, TheOrderOfMsg1Grows) {
+  a_->expect({{2}, {}});
+  Bytes first = written(*a_, kMsg1, ""), second = written(*a_, kMsg1, "");
+  EXPECT_LT(b_->read(kMsg1, first).order, b_->read(kMsg1, second).order);
+}
+
+TEST_F(Model, KeysAreOfAllThatWasSaid) {
+  const auto keys_after = [&](std::string_view answer) {
+    core::Rng same(3);
+    ModelCrypto one(same, {1}), other(same, {2});
+    auto asks = one.make_handshake(), answers = other.make_handshake();
+    asks->expect({{2}, {}});
+    Bytes msg1 = written(*asks, kMsg1, "");
+    EXPECT_TRUE(answers->read(kMsg1, msg1).ok);
+    EXPECT_FALSE(written(*answers, kMsg2, answer).empty());
+    return answers->keys().send_secret;
+  };
+  EXPECT_EQ(keys_after("yes"), keys_after("yes"));
+  EXPECT_NE(keys_after("yes"), keys_after("no"));
+}
+
+TEST_F(Model, ACopyOfAMachineDoesNotDrawTheKeysOfItsOriginal) {
+  const auto nonce_at = [](core::Nanos now) {
+    core::Rng same(3);
+    ModelCrypto node(same, {1});
+    node.at(now);
+    auto handshake = node.make_handshake();
+    handshake->begin();
+    Bytes msg1 = written(*handshake, kMsg1, "");
+    msg1.resize(32);
+    return msg1;
+  };
+  EXPECT_EQ(nonce_at(core::from_s(1)), nonce_at(core::from_s(1)));
+  EXPECT_NE(nonce_at(core::from_s(1)), nonce_at(core::from_s(2)));
 }
 
 }  // namespace
