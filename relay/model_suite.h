@@ -63,7 +63,8 @@ class ModelSession final : public SessionCrypto {
 
 class ModelCrypto final : public Crypto {
  public:
-  // `own` is whom others mean that ask for this node; none: everybody is meant. `rng` outlives the object.
+  // `own`: this node, as others say it to expect(). Where nobody says it, all are node 0. `rng` outlives the
+  // object.
   explicit ModelCrypto(core::Rng& rng, core::NodeId own = {}) noexcept : rng_(rng), own_(own) {}
 
   std::unique_ptr<Handshake> make_handshake() override;

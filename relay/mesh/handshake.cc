@@ -227,8 +227,12 @@ void MeshState::on_msg1(const Frame& frame) {
   }
   const uint64_t hash = hash_of(frame);
   // A copy of an earlier msg1 that somebody kept: what came of it is over, and this must not end what is now.
+  // Or the peer came back from a snapshot, and counts again from where it was then: it is told to be somebody
+  // new, which a copy's sender can neither read nor follow.
   const bool stale =
       read.order != 0 && theirs->incarnation == l->ordered_incarnation && read.order < l->order;
+  if (stale && !l->alive)
+    return refuse_stranger(frame, outlived(l->ordered_incarnation, theirs->incarnation));
   if (stale) {
     counters.add(MeshCounter::handshakes_ignored);
     return;

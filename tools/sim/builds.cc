@@ -67,6 +67,10 @@ void set_wrong(relay::NodeConfig& config, const WrongSetting& wrong, bool here) 
   if (wrong.name == "mtu") config.mtu = static_cast<uint32_t>(std::stoul(wrong.value));
 }
 
+std::string node_name(NodeIndex node) {
+  return "sim-" + std::to_string(node + 1);
+}
+
 }  // namespace
 
 const relay::WireProfile& sim_profile(uint8_t number) {
@@ -74,11 +78,19 @@ const relay::WireProfile& sim_profile(uint8_t number) {
   return kAll[number];
 }
 
+relay::PeerConfig peer_config(NodeIndex peer) {
+  relay::PeerConfig p;
+  p.id = node_id(peer);
+  p.name = node_name(peer);
+  p.address = node_address(peer);
+  p.public_key.emplace();  // the model goes by the id
+  return p;
+}
+
 relay::NodeConfig node_config(const Options& options, NodeIndex node, const Build& build) {
-  const auto name = [](NodeIndex of) { return "sim-" + std::to_string(of + 1); };
   relay::NodeConfig config;
   config.id = node_id(node);
-  config.name = name(node);
+  config.name = node_name(node);
   config.cluster = "lab-sim";
   config.region = region_name(options.nodes[node]);
   config.lab = true;
@@ -95,10 +107,7 @@ relay::NodeConfig node_config(const Options& options, NodeIndex node, const Buil
   config.full_mesh = options.links.full();
   config.host_queues = 2;
   for (const NodeIndex peer : options.links.peers(node)) {
-    relay::PeerConfig& p = config.peers.emplace_back();
-    p.id = node_id(peer);
-    p.name = name(peer);
-    p.address = node_address(peer);
+    relay::PeerConfig& p = config.peers.emplace_back(peer_config(peer));
     const std::pair<NodeIndex, NodeIndex> pair{node, peer};
     p.serve = std::find(options.unserved.begin(), options.unserved.end(), pair) == options.unserved.end();
   }

@@ -16,6 +16,8 @@ inline constexpr uint32_t kControlWindow = 32;  // of a node that is not small
 const relay::WireProfile& sim_profile(uint8_t number);
 
 // A node's configuration: small limits (smaller still where the options say so), its peers, and its build.
+// How every other node knows `peer`.
+relay::PeerConfig peer_config(NodeIndex peer);
 relay::NodeConfig node_config(const Options& options, NodeIndex node, const Build& build);
 
 // What a link between two of these builds must come to: the simulator's own judgement, made from what was

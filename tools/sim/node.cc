@@ -28,7 +28,7 @@ SimNode::SimNode(NodeIndex index, uint64_t seed, const relay::NodeConfig& config
       auditor_(auditor),
       trace_(trace),
       rng_(stream(seed, "node", incarnation * 1'000 + index)),
-      crypto_(rng_),
+      crypto_(rng_, node_id(index)),
       wired_(make_port(network, config)),
       rings_(config, pages_),
       mesh_(config, incarnation, kPorts, rng_, crypto_),

@@ -102,7 +102,7 @@ void Scale::configure(NodeIndex node) {
   uint32_t known = tracks_of(node);
   for (const uint32_t peer : peering.peers(node)) {
     const auto index = static_cast<NodeIndex>(peer);
-    config.peers.push_back({node_id(index), "sim-" + std::to_string(peer + 1), node_address(index)});
+    config.peers.push_back(peer_config(index));
     known += tracks_of(peer);
   }
   relay::NodeLimits& limits = config.limits;
