@@ -75,14 +75,19 @@ uint32_t MeshDriver::run_timers(Nanos now) {
 
 uint32_t MeshDriver::run_core(Nanos now, CoreRings& core) {
   uint32_t done = 0;
-  const auto drain = [&](auto& ring, auto&& to_input) {
+  const auto take = [&](auto& ring, uint32_t most, auto&& to_input) {
     uint32_t taken = 0;
-    for (const auto& item : ring.peek(kBurst)) {
+    for (const auto& item : ring.peek(most)) {
       if (!step(now, to_input(item))) break;
       ++taken;
     }
     ring.release(taken);
-    done += taken;
+    return taken;
+  };
+  // Twice: a ring's end may lie within what is there. What comes of it does not depend on where that is.
+  const auto drain = [&](auto& ring, auto&& to_input) {
+    const uint32_t first = take(ring, kBurst, to_input);
+    done += first + (first < kBurst ? take(ring, kBurst - first, to_input) : 0);
   };
   drain(core.events, [](const CoreEvent& event) {
     return MeshInput{MeshInput::Kind::kCoreEvent, nullptr, &event, nullptr};

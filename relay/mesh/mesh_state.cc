@@ -149,11 +149,13 @@ void MeshState::work() {
     spend();
     visit(t);
   }
-  // Round robin, so that one peer with much to hear does not keep the others waiting.
-  for (uint32_t i = 0, at = pump_from; i < n && room(); ++i, at = at + 1 == n ? 0 : at + 1) {
+  // Round robin: the next step begins with the one behind the last for which this one had room, so that a
+  // peer with much to hear does not keep the others waiting.
+  uint32_t at = pump_from;
+  for (uint32_t i = 0; i < n && room(); ++i, at = at + 1 == n ? 0 : at + 1) {
     if (links.touched(at)) pump(links[at]);
   }
-  if (n > 0) pump_from = (pump_from + 1) % n;
+  pump_from = at;
   plan();
 }
 

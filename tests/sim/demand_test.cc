@@ -1,6 +1,6 @@
 // What is demanded of those whose track came by way of a node that went down: for its lease the feed may
-// stand, and media that was said to flow does not come. And how soon two nodes hear of each other that were
-// both restored from snapshots. Beside that, nothing else is excused.
+// stand, and media that was said to flow does not come. And what the replacement of keys costs. Beside that,
+// nothing else is excused.
 #include "tools/sim/demand.h"
 
 #include <gtest/gtest.h>
@@ -98,35 +98,16 @@ TEST(Demands, NothingIsExcusedOnThePublishersSideOfTheGap) {
   EXPECT_TRUE(s.may_stall(3));
 }
 
-// ---- two that came back from snapshots
+// ---- where keys are replaced
 
-void come_back(Stage& s, std::initializer_list<NodeIndex> nodes) {
-  for (const NodeIndex node : nodes) {
-    s.fleet.crash(node);
-    s.fleet.restore(node);
-  }
-}
-
-TEST(Demands, WhatTwoCopiesSayToEachOtherIsNotBoundInTimeWhereTheWireKeepsSome) {
+TEST(Demands, ARoundTripMoreIsGrantedWhereKeysAreReplaced) {
   Stage s(Topology::kFull);
-  s.options.faults = 1u << static_cast<uint32_t>(Fault::replay);
   const auto within = [&s](NodeIndex node) { return s.demands.of(node, s.track, kDeadline).within; };
-  come_back(s, {0});
-  for (const NodeIndex node : kBeyond) EXPECT_GT(within(node), Nanos{}) << "new keys: " << node;
-  come_back(s, {2});
-  EXPECT_EQ(s.demands.of(2, s.track, kDeadline).expect, Expect::kOk);
-  EXPECT_EQ(s.demands.of(2, s.track, kDeadline).also, 0u) << "late, and nothing else";
-  EXPECT_EQ(within(2), Nanos{});
-  EXPECT_GT(within(3), Nanos{}) << "it is no copy";
-  s.track.publishers = {};
-  EXPECT_EQ(within(0), Nanos{}) << "its no comes from everybody";
-  EXPECT_GT(within(3), Nanos{});
-  s.options.faults = 0;
-  EXPECT_GT(within(0), Nanos{}) << "the wire keeps nothing";
-  s.options.faults = 1u << static_cast<uint32_t>(Fault::replay);
-  s.fleet.crash(2);
-  s.fleet.start(2);
-  EXPECT_GT(within(0), Nanos{}) << "born anew, it has new numbers";
+  const Nanos before = within(2);
+  ASSERT_GT(before, Nanos{});
+  s.options.rekey = core::from_s(2);
+  EXPECT_EQ(within(2), before + s.fleet.largest_round_trip(2));
+  EXPECT_EQ(within(0), core::from_ms(20)) << "its own track: nothing is sent";
 }
 
 }  // namespace

@@ -40,10 +40,10 @@ struct Worker {
   }
 
   void run_seed(Shared& shared, uint64_t i) {
-    const Options drawn = draw_options(shared.options.first_seed + i);
-    World world(drawn, report);
-    world.run();
-    const SeedResult result{drawn.seed, world.trace_hash(), world.violations()};
+    Options drawn = draw_options(shared.options.first_seed + i);
+    drawn.sealed = shared.options.sealed;
+    const RunResult run = run_world(drawn, draw_faults(drawn), report);
+    const SeedResult result{drawn.seed, run.hash, run.violations};
     shared.hashes[i] = result.hash;
     if (shared.each) shared.each(result);
     if (!result.violations.empty()) {

@@ -19,6 +19,7 @@ struct BatchOptions {
   uint64_t seeds = 1;
   uint32_t jobs = 1;
   bool keep_going = false;  // beyond the first seed with a violation
+  bool sealed = false;      // nodes seal for real
 };
 
 struct SeedResult {

@@ -104,6 +104,7 @@ relay::NodeConfig node_config(const Options& options, NodeIndex node, const Buil
   config.limits = enough(std::max<uint32_t>(1, static_cast<uint32_t>(options.links.peers(node).size())));
   if (options.is_small(node)) shrink(config.limits, options.small[node]);
   config.rules = options.rules;
+  config.link.rekey = options.rekey;
   config.full_mesh = options.links.full();
   config.host_queues = 2;
   for (const NodeIndex peer : options.links.peers(node)) {

@@ -34,7 +34,7 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
   // With hardly any room, its own or that of whoever has the track, only the deadline is promised.
   if (options_.is_small(node)) return {};
   // Of two publishers, as while a track moves, only the newer one counts for those who have heard of it.
-  bool to_be_had = false, repeated = false, elsewhere = lost_lately(track) || lost_unnoticed(track);
+  bool to_be_had = false, elsewhere = lost_lately(track) || lost_unnoticed(track);
   Nanos within{};
   for (const NodeIndex publisher : track.publishers) {
     if (options_.is_small(publisher)) return {};
@@ -46,7 +46,6 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
       continue;
     }
     to_be_had = true;
-    repeated = repeated || (near ? take_for_copies(node, publisher) : repeats(node, publisher));
     within = std::max(within, time);
   }
   if (!to_be_had) return absent(node, track);
@@ -69,7 +68,7 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
         {Outcome::deadline, Outcome::no_reply, Outcome::not_here, Outcome::gone, Outcome::future_epoch});
     return {Expect::kOk, also, {}};
   }
-  if (within < deadline) return {Expect::kOk, also, repeated ? Nanos{} : within};
+  if (within < deadline) return {Expect::kOk, also, within};
   // The way may be longer than the deadline: then that is the answer, or that there is no shorter one.
   return {Expect::kOk, also | any_of({Outcome::deadline, Outcome::no_reply, Outcome::link_down}), {}};
 }
@@ -98,7 +97,8 @@ Nanos Demands::lies(NodeIndex node, const TrackTruth& track) const {
 // distance of two packets.
 Nanos Demands::direct(NodeIndex node, NodeIndex publisher, const TrackTruth& track) const {
   if (node == publisher) return kSlack;
-  return fleet_.largest_round_trip(node) * 2 + kSlack + options_.media_every + lies(node, track);
+  return fleet_.largest_round_trip(node) * 2 + renewal(node) + kSlack + options_.media_every +
+         lies(node, track);
 }
 
 // The node asks all its peers, and one says who has it; that one is asked to ask for it: a round trip there,
@@ -115,23 +115,15 @@ Nanos Demands::over_relay(NodeIndex node, NodeIndex publisher, const TrackTruth&
     slowest = std::max(slowest, fleet_.round_trip(node, relay) + direct(relay, publisher, track));
   }
   if (relays == 0 || vain >= kMaxRelays) return core::kNever;
-  return fleet_.largest_round_trip(node) + lies(node, track) + slowest * static_cast<int64_t>(vain + 1) +
-         options_.media_every + kSlack;
+  return fleet_.largest_round_trip(node) + renewal(node) + lies(node, track) +
+         slowest * static_cast<int64_t>(vain + 1) + options_.media_every + kSlack;
 }
 
-// Both came back from snapshots, and have their random numbers in common with a session of their former
-// lives: this one has its keys. What the wire kept of that one is as good as new, and what bears the same
-// number later is dropped as a copy of it. A message is repeated then, and comes a round trip later.
-bool Demands::take_for_copies(NodeIndex a, NodeIndex b) const {
-  return options_.has(Fault::replay) && a != b && fleet_.is_copy(a) && fleet_.is_copy(b) && meets(a, b);
-}
-
-// On the way over one node in between.
-bool Demands::repeats(NodeIndex node, NodeIndex publisher) const {
-  const auto& peers = options_.links.peers(node);
-  return std::any_of(peers.begin(), peers.end(), [&](NodeIndex relay) {
-    return take_for_copies(node, relay) || take_for_copies(relay, publisher);
-  });
+// A message that falls into the replacement of a link's keys is said again on the new session, a round trip
+// later at most.
+Nanos Demands::renewal(NodeIndex node) const {
+  const bool renewed = options_.rekey < relay::LinkTiming{}.rekey;
+  return renewed ? fleet_.largest_round_trip(node) : Nanos{};
 }
 
 // ---- what is not to be had
@@ -141,7 +133,8 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
   // lasts a round trip (relay/mesh/pump.cc).
   const bool burst = options_.tracks * 2 > kControlWindow / 2;
   const Nanos company = burst ? fleet_.largest_round_trip(node) * 2 / kControlWindow : Nanos{};
-  Demand d{Expect::kNotHere, 0, fleet_.largest_round_trip(node) + company + kNoSlack + lies(node, track)};
+  Demand d{Expect::kNotHere, 0,
+           fleet_.largest_round_trip(node) + renewal(node) + company + kNoSlack + lies(node, track)};
   const uint64_t dead = of_the_dead(node, track);
   d.also = of_peers(node) | of_hints(node, track) | dead;
   // A feed of theirs that stands is tried first: whoever is asked then may be asked too late.
@@ -152,8 +145,6 @@ Demand Demands::absent(NodeIndex node, const TrackTruth& track) const {
   if (lost_unnoticed(track)) d.within = {};  // and whoever is believed to have it
   const auto& peers = options_.links.peers(node);
   if (std::any_of(peers.begin(), peers.end(), [this](NodeIndex peer) { return options_.is_small(peer); }))
-    d.within = {};
-  if (std::any_of(peers.begin(), peers.end(), [&](NodeIndex peer) { return take_for_copies(node, peer); }))
     d.within = {};
   // It is somewhere, and who is fed may pass it on, over a way that may have become too long; nothing is
   // promised but an answer.

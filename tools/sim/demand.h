@@ -58,8 +58,7 @@ class Demands {
   // How long it takes over one node in between; kNever: not promised.
   Nanos over_relay(NodeIndex node, NodeIndex publisher, const TrackTruth& track) const;
   bool sent_elsewhere(NodeIndex node, const TrackTruth& track) const;
-  bool take_for_copies(NodeIndex a, NodeIndex b) const;
-  bool repeats(NodeIndex node, NodeIndex publisher) const;
+  Nanos renewal(NodeIndex node) const;
   bool connected(NodeIndex node, NodeIndex to, std::span<const NodeIndex> gone = {}) const;
   Demand absent(NodeIndex node, const TrackTruth& track) const;
   uint64_t of_peers(NodeIndex node) const;

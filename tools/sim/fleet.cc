@@ -28,9 +28,17 @@ Fleet::Fleet(const Options& options, Report& report, std::FILE* trace_to)
       events(stream(options.seed, "order")),
       trace(trace_to),
       auditor(static_cast<uint32_t>(options.nodes.size()), report),
+      key_auditor([this](std::string text) { auditor.violate(now(), std::move(text)); }),
       network(options_, events, trace),
-      mesh_auditor(options_, auditor, network, report) {
+      mesh_auditor(options_, auditor, network, report),
+      stranger_(options_),
+      keys_(options_.sealed ? std::make_unique<ClusterKeys>(options_) : nullptr) {
   report.begin_seed(options_.faults);
+  if (options_.has(Fault::stranger)) network.watched_by(stranger_);
+  if (options_.sealed) {
+    key_auditor.note_kinds();
+    network.sealed_under(key_auditor);
+  }
   for (NodeIndex node = 0; node < size(); ++node) {
     rebuild(node, options_.builds[node]);
     if (options_.is_small(node)) auditor.may_refuse(node);
@@ -40,8 +48,11 @@ Fleet::Fleet(const Options& options, Report& report, std::FILE* trace_to)
 // ---- time
 
 Event Fleet::next() {
+  let_stranger_act(events.next().time);
   const Event event = events.pop();
   ++handled_;
+  while (event.time >= kCheckpoint * static_cast<int64_t>(checkpoints_.size()))
+    checkpoints_.push_back(trace.hash());
   mesh_auditor.look(event.time);
   trace.fold(static_cast<uint64_t>(event.time.ns));
   trace.fold(static_cast<uint64_t>(event.kind) << 48 | uint64_t{event.node} << 32 | event.arg);
@@ -56,6 +67,24 @@ Event Fleet::next() {
     wake(event.node);
   }
   return event;
+}
+
+void Fleet::let_stranger_act(Nanos until) {
+  while (stranger_.next_due() < until) {
+    const Stranger::Forgery forgery = stranger_.take();
+    Slot& slot = slots_[forgery.to];
+    const bool late = free_at(slot) > forgery.due || slot.late_by.ns > 0 || slot.timers_by.ns > 0;
+    if (slot.node == nullptr || late || slot.node->next_due() <= forgery.due || slot.node->waiting())
+      continue;
+    if (trace.printing()) {
+      trace.line(forgery.due, "a stranger -> " + std::to_string(forgery.to + 1) + " " +
+                                  std::to_string(forgery.bytes.size()) +
+                                  " bytes: " + mark_text(forgery.mark));
+    }
+    slot.node->deliver({forgery.from, node_address(forgery.to), forgery.bytes});
+    slot.node->run_aside(forgery.due);
+    report_.marks.hit(forgery.mark);
+  }
 }
 
 // What the next event touches, and where that of the one after it is found.
@@ -125,6 +154,7 @@ void Fleet::rebuild(NodeIndex node, const Build& build) {
   TL_CHECK(slots_[node].node == nullptr);
   slots_[node].build = build;
   slots_[node].config = node_config(options_, node, build);
+  if (keys_ != nullptr) keys_->put_into(slots_[node].config);
 }
 
 void Fleet::start(NodeIndex node) {
@@ -144,8 +174,13 @@ void Fleet::restore(NodeIndex node) {
 
 void Fleet::make(NodeIndex node) {
   Slot& slot = slots_[node];
-  slot.node =
-      std::make_unique<SimNode>(node, options_.seed, slot.config, slot.incarnation, network, auditor, trace);
+  const auto unix_s = static_cast<uint64_t>(
+      (core::from_ms(static_cast<int64_t>(kFirstIncarnation)) + now() + slot.clock).ns / 1'000'000'000);
+  auto crypto = keys_ != nullptr ? keys_->make(slot.config, slot.incarnation, unix_s, now()) : nullptr;
+  // What meshes too large for looks are run for is what they cost.
+  KeyAuditor* const judge = slots_.size() <= MeshAuditor::kMostNodes ? &key_auditor : nullptr;
+  slot.node = std::make_unique<SimNode>(node, options_.seed, slot.config, slot.incarnation, std::move(crypto),
+                                        network, auditor, judge, trace);
   slot.hints.clear();
   auditor.started(node, slot.incarnation);
   mesh_auditor.started(node, slot.node->mesh(), slot.node->path(), slot.config, now());
@@ -246,6 +281,7 @@ void Fleet::collect() {
   report_.datagrams_lost += wire.lost;
   report_.datagrams_duplicated += wire.duplicated;
   report_.datagrams_corrupted += wire.corrupted;
+  report_.keys.add(key_auditor.totals());
 }
 
 }  // namespace trunkline::sim

@@ -16,13 +16,16 @@
 #include <vector>
 
 #include "tools/sim/auditor.h"
+#include "tools/sim/auditor_keys.h"
 #include "tools/sim/auditor_mesh.h"
 #include "tools/sim/builds.h"
+#include "tools/sim/cluster_keys.h"
 #include "tools/sim/event_queue.h"
 #include "tools/sim/network.h"
 #include "tools/sim/node.h"
 #include "tools/sim/options.h"
 #include "tools/sim/report.h"
+#include "tools/sim/stranger.h"
 #include "tools/sim/trace.h"
 
 namespace trunkline::sim {
@@ -81,6 +84,9 @@ class Fleet {
   Nanos now() const { return events.now(); }
   // The next event, folded into the trace; deliveries and wakes are handled, others are the caller's.
   Event next();
+  // The trace's hash each kCheckpoint: where two runs that should be one part ways.
+  static constexpr Nanos kCheckpoint = core::from_ms(10);
+  const std::vector<uint64_t>& checkpoints() const { return checkpoints_; }
   // All events up to `time`, for those who push none of their own.
   void run_until(Nanos time);
 
@@ -113,6 +119,8 @@ class Fleet {
 
   static Nanos free_at(const Slot& slot) { return std::max(slot.still_until, slot.busy_until); }
   void make(NodeIndex node);
+  // What a stranger made of what it saw comes before the next event, where it can make no difference.
+  void let_stranger_act(Nanos until);
   void tell_lateness(NodeIndex node);
   void run(NodeIndex node);
   void prefetch() const;
@@ -124,13 +132,19 @@ class Fleet {
   core::Rng lateness_;
   std::vector<Slot> slots_;
   uint64_t handled_ = 0;
+  std::vector<uint64_t> checkpoints_;
 
  public:
   EventQueue events;
   Trace trace;
   Auditor auditor;
+  KeyAuditor key_auditor;
   Network network;
   MeshAuditor mesh_auditor;
+
+ private:
+  Stranger stranger_;
+  std::unique_ptr<ClusterKeys> keys_;  // where nodes seal for real
 };
 
 }  // namespace trunkline::sim

@@ -4,6 +4,8 @@
 //   seed and
 //                                                           what it decided, shrinks the run, writes a file
 //                                                           that reproduces it, exit code 1
+//                 --sealed                                  the same with the real cryptography, ten times as
+//                 long
 //   trunkline-sim --trace SEED                              one seed, with everything that happens as text
 //   trunkline-sim --replay FILE                             what a shrunk run wrote, in the same way
 //   trunkline-sim --hash N                                  one number that stands for N seeds: equal for
@@ -62,12 +64,13 @@ void print_failure(const Arguments& arguments, const SeedResult& failed) {
   std::printf("\nVIOLATION with seed %llu\n\n%s\n", full(failed.seed),
               describe(draw_options(failed.seed)).c_str());
   print_violations(failed.violations);
-  std::printf("\ntrace hash %016llx\nto see it happen: tools/dev sim --trace %llu\n", full(failed.hash),
-              full(failed.seed));
+  std::printf("\ntrace hash %016llx\nto see it happen: tools/dev sim%s --trace %llu\n", full(failed.hash),
+              arguments.batch.sealed ? " --sealed" : "", full(failed.seed));
   if (arguments.no_shrink) return;
   std::fflush(stdout);
   Recipe whole;
   whole.seed = failed.seed;
+  whole.sealed = arguments.batch.sealed;
   const Shrunk shrunk = shrink(whole);
   const std::string file =
       arguments.save.empty() ? "sim-seed-" + std::to_string(failed.seed) + ".txt" : arguments.save;
@@ -187,6 +190,7 @@ int run_command(int argc, char** argv) {
   app.add_flag("--list", arguments.list, "list the scenarios and the classes of faults");
   app.add_flag("--keep-going", arguments.batch.keep_going,
                "count seeds with violations instead of stopping at the first");
+  app.add_flag("--sealed", arguments.batch.sealed, "seal for real instead of with the model; slower");
   app.add_flag("--no-shrink", arguments.no_shrink, "print a failure as it is");
   app.add_flag("--json", arguments.json, "the report as one JSON object");
   app.add_flag("--verbose", arguments.verbose, "print each seed's trace hash");
@@ -214,6 +218,7 @@ int run_command(int argc, char** argv) {
   if (trace->count() == 0) return run_seeds(arguments);
   Recipe recipe;
   recipe.seed = arguments.trace;
+  recipe.sealed = arguments.batch.sealed;
   return run_one(recipe);
 }
 

@@ -58,6 +58,7 @@ namespace trunkline::sim {
   X(feeds_superseded,      "a newer generation elsewhere ended a feed or a publication")                 \
   X(leases_over,           "a peer's silence outlasted its lease")                                       \
   X(handshakes_refused,    "a handshake was refused for a setting or a version")                         \
+  X(rekeys,                "a session was replaced for the age of its keys")                             \
   X(table_full,            "the track table was full")                                                   \
   X(labels_resting,        "every free label still rested")
 

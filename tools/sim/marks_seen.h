@@ -58,5 +58,13 @@
   X(fed_many,              "a node was fed five tracks or more by its peers")                            \
   X(served_many,           "a node served one track to all others")                                      \
   X(waited_for_many,       "a node had five requests open at once")                                      \
-  X(served_and_fed,        "a node was fed one track by the very node that it served another")
+  X(served_and_fed,        "a node was fed one track by the very node that it served another")            \
+  /* keys */                                                                                             \
+  X(stranger_cut,          "a stranger sent a part of a datagram")                                        \
+  X(stranger_flipped,      "a stranger changed a bit")                                                    \
+  X(stranger_noise,        "a stranger sent noise")                                                       \
+  X(stranger_reflected,    "a stranger sent a datagram back to who had sent it")                          \
+  X(stranger_counted,      "a stranger counted ahead of a sender")                                        \
+  X(stranger_reindexed,    "a stranger sent a datagram to another session")                               \
+  X(stranger_spliced,      "a stranger put two datagrams together")
 // clang-format on

@@ -19,62 +19,41 @@ uint32_t node_at(const core::UdpAddress& address) {
   return uint32_t{address.ip[2]} * 256 + address.ip[3] - 1;
 }
 
-// Calls each(record header) for every record of a data datagram. The model suite leaves them readable.
-template <class Each>
-void for_each_record(std::span<const uint8_t> datagram, Each&& each) {
-  size_t at = relay::kHeaderBytes;
-  while (at + relay::kRecordHeaderBytes + relay::kTagBytes <= datagram.size()) {
-    const relay::RecordHeader record = relay::decode_record(&datagram[at]);
-    if (record.kind == relay::RecordKind::kPadding || static_cast<size_t>(record.kind) > 5) return;
-    const uint8_t* payload = &datagram[at + relay::kRecordHeaderBytes];
-    if (at + relay::kRecordHeaderBytes + record.length > datagram.size()) return;
-    each(record, std::span(payload, record.length));
-    at += relay::kRecordHeaderBytes + record.length;
-  }
+// Of a data datagram whose contents are readable.
+std::span<const uint8_t> records_of(std::span<const uint8_t> datagram) {
+  if (datagram.size() < relay::kHeaderBytes + relay::kTagBytes) return {};
+  return datagram.subspan(relay::kHeaderBytes, datagram.size() - relay::kHeaderBytes - relay::kTagBytes);
 }
 
-bool loses(Gray what, uint32_t size, std::span<const uint8_t> datagram) {
-  if (what == Gray::kLarge) return datagram.size() > size;
-  const bool data = relay::decode_header(datagram.data()).type == relay::DatagramType::kData;
-  if (what == Gray::kHandshake || !data) return what == Gray::kHandshake && !data;
-  bool media = false, control = false, alive = false, other = false;
-  for_each_record(datagram, [&](const relay::RecordHeader& record, std::span<const uint8_t>) {
-    switch (record.kind) {
-      case relay::RecordKind::kMedia:
-        media = true;
-        break;
-      case relay::RecordKind::kControl:
-        control = true;
-        break;
-      case relay::RecordKind::kHeartbeat:
-      case relay::RecordKind::kPathProbe:
-        alive = true;
-        break;
-      default:
-        other = true;
-    }
-  });
+// `kinds`: what is in a data datagram; nothing: it is none.
+bool loses(Gray what, uint32_t size, size_t bytes, std::optional<RecordKinds> kinds) {
+  using enum relay::RecordKind;
+  if (what == Gray::kLarge) return bytes > size;
+  if (what == Gray::kHandshake || !kinds) return what == Gray::kHandshake && !kinds;
+  constexpr RecordKinds kAlive = kinds_bit(kHeartbeat) | kinds_bit(kPathProbe);
   switch (what) {
     case Gray::kMedia:
-      return media;
+      return (*kinds & kinds_bit(kMedia)) != 0;
     case Gray::kControl:
-      return control;
+      return (*kinds & kinds_bit(kControl)) != 0;
     case Gray::kAlive:
-      return alive;
+      return (*kinds & kAlive) != 0;
     default:
-      return media || control || other;
+      return (*kinds & ~kAlive) != 0;
   }
 }
 
 // "1 -> 5 data: heartbeat, control 61 bytes; lost".
 std::string describe(uint32_t from, uint32_t to, std::span<const uint8_t> datagram,
-                     const io::WireModel::Fate& fate) {
+                     const io::WireModel::Fate& fate, bool readable) {
   std::string text = std::to_string(from + 1) + " -> " + std::to_string(to + 1);
   const auto header = relay::decode_header(datagram.data());
+  if (!readable) text += " " + std::to_string(datagram.size());
   constexpr const char* kTypes[] = {" data", " msg1", " msg2", " confirm"};
   text += static_cast<size_t>(header.type) < 4 ? kTypes[static_cast<size_t>(header.type)] : " ?";
   if (header.type == relay::DatagramType::kData) {
-    for_each_record(datagram, [&](const relay::RecordHeader& record, std::span<const uint8_t> payload) {
+    const auto records = readable ? records_of(datagram) : std::span<const uint8_t>{};
+    for_each_record(records, [&](const relay::RecordHeader& record, std::span<const uint8_t> payload) {
       constexpr const char* kKinds[] = {"padding", "media", "feedback", "control", "heartbeat", "probe"};
       text +=
           std::string(" ") + kKinds[static_cast<size_t>(record.kind)] + " " + std::to_string(record.length);
@@ -120,15 +99,17 @@ void Network::carry(const core::UdpAddress& from, const core::UdpAddress& to,
   const uint32_t source = node_at(from), target = node_at(to);
   if (source >= nodes_ || target >= nodes_) return;
   Path& p = paths_[source * nodes_ + target];
-  if (p.gray && loses(p.loses, p.size, datagram)) {
+  if (p.gray && loses(p.loses, p.size, datagram.size(), kinds(datagram))) {
     ++swallowed_;
-    if (trace_.printing()) trace_.line(now, describe(source, target, datagram, {}));
+    if (trace_.printing()) trace_.line(now, describe(source, target, datagram, {}, sealed_ == nullptr));
     return;
   }
   const io::WireModel::Fate fate = p.model.pass(now, static_cast<uint32_t>(datagram.size()));
   trace_.fold(uint64_t{source} << 48 | uint64_t{target} << 32 | uint64_t{fate.copies} << 24 |
               datagram.size());
-  if (trace_.printing()) trace_.line(now, describe(source, target, datagram, fate));
+  if (trace_.printing()) trace_.line(now, describe(source, target, datagram, fate, sealed_ == nullptr));
+  if (stranger_ != nullptr && fate.copies > 0)
+    stranger_->sees(static_cast<NodeIndex>(source), static_cast<NodeIndex>(target), datagram, fate.due[0]);
   for (uint8_t copy = 0; copy < fate.copies; ++copy) {
     const uint32_t bit = fate.corrupt && copy == 0 ? fate.corrupt_bit : kIntact;
     launch(in_line(p, fate.due[copy]), static_cast<NodeIndex>(target), from, datagram, bit);
@@ -137,6 +118,11 @@ void Network::carry(const core::UdpAddress& from, const core::UdpAddress& to,
   if (p.impaired && options_.path.replay > 0 && fate.copies > 0 && !fate.corrupt) {
     replay(fate.due[0], static_cast<NodeIndex>(target), from, datagram);
   }
+}
+
+std::optional<RecordKinds> Network::kinds(std::span<const uint8_t> datagram) const {
+  if (relay::decode_header(datagram.data()).type != relay::DatagramType::kData) return std::nullopt;
+  return sealed_ != nullptr ? sealed_->kinds_of(datagram) : kinds_in(records_of(datagram));
 }
 
 void Network::prefetch(const core::UdpAddress& from, const core::UdpAddress& to) const {

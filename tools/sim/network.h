@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,9 +18,12 @@
 #include "io/sim_port.h"
 #include "io/wire_model.h"
 #include "tools/sim/auditor.h"
+#include "tools/sim/auditor_keys.h"
 #include "tools/sim/event_queue.h"
 #include "tools/sim/faults.h"
 #include "tools/sim/options.h"
+#include "tools/sim/record_kinds.h"
+#include "tools/sim/stranger.h"
 #include "tools/sim/trace.h"
 
 namespace trunkline::sim {
@@ -31,6 +35,11 @@ class Network final : public io::SimWire {
  public:
   // All outlive the network.
   Network(const Options& options, EventQueue& events, Trace& trace);
+
+  // Somebody sees what passes; outlives the network.
+  void watched_by(Stranger& stranger) { stranger_ = &stranger; }
+  // What passes cannot be read, but by asking who saw it sealed; outlives the network.
+  void sealed_under(const KeyAuditor& keys) { sealed_ = &keys; }
 
   // A datagram leaves a port; called by SimPort::transmit_burst.
   void carry(const core::UdpAddress& from, const core::UdpAddress& to, std::span<const uint8_t> datagram,
@@ -111,6 +120,7 @@ class Network final : public io::SimWire {
   static Nanos in_line(Path& p, Nanos due);
   void launch(Nanos due, NodeIndex to, const core::UdpAddress& from, std::span<const uint8_t> datagram,
               uint32_t corrupt_bit);
+  std::optional<RecordKinds> kinds(std::span<const uint8_t> datagram) const;
   void replay(Nanos due, NodeIndex to, const core::UdpAddress& from, std::span<const uint8_t> datagram);
 
   static constexpr uint32_t kIntact = UINT32_MAX;
@@ -125,6 +135,8 @@ class Network final : public io::SimWire {
   std::vector<std::vector<uint8_t>> long_;  // by flight
   std::vector<uint16_t> sessions_;          // by flight
   std::vector<uint32_t> free_;
+  Stranger* stranger_ = nullptr;
+  const KeyAuditor* sealed_ = nullptr;
   uint64_t sent_ = 0;
   uint64_t swallowed_ = 0;  // by gray paths
   uint64_t replayed_ = 0;

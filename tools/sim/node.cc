@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <bit>
 
+#include "relay/model_suite.h"
 #include "relay/node_runtime.h"
+#include "tools/sim/audited_crypto.h"
 #include "tools/sim/media.h"
 #include "tools/sim/streams.h"
 
@@ -20,20 +22,29 @@ constexpr uint32_t kPacketBytes = 172;  // an Opus packet of 20 ms at 64 kbit/s,
 
 constexpr uint16_t kPorts[1] = {4400};
 
+std::unique_ptr<relay::Crypto> audited(std::unique_ptr<relay::Crypto> crypto, KeyAuditor* keys,
+                                       const relay::NodeConfig& config) {
+  if (keys == nullptr) return crypto;
+  return std::make_unique<AuditedCrypto>(std::move(crypto), *keys, config);
+}
+
 }  // namespace
 
 SimNode::SimNode(NodeIndex index, uint64_t seed, const relay::NodeConfig& config, uint64_t incarnation,
-                 Network& network, Auditor& auditor, Trace& trace)
+                 std::unique_ptr<relay::Crypto> crypto, Network& network, Auditor& auditor, KeyAuditor* keys,
+                 Trace& trace)
     : index_(index),
       auditor_(auditor),
       trace_(trace),
       rng_(stream(seed, "node", incarnation * 1'000 + index)),
-      crypto_(rng_, node_id(index)),
+      crypto_(audited(
+          crypto != nullptr ? std::move(crypto) : std::make_unique<relay::ModelCrypto>(rng_, node_id(index)),
+          keys, config)),
       wired_(make_port(network, config)),
       rings_(config, pages_),
-      mesh_(config, incarnation, kPorts, rng_, crypto_),
+      mesh_(config, incarnation, kPorts, rng_, *crypto_),
       driver_(config, mesh_, rings_),
-      path_(std::make_unique<relay::PacketPath>(config, core::CoreId{0}, *wired_, crypto_, pages_,
+      path_(std::make_unique<relay::PacketPath>(config, core::CoreId{0}, *wired_, *crypto_, pages_,
                                                 *rings_.cores[0])),
       queues_(config.host_queues) {
   TL_CHECK(path_->open_mesh(config.listen).has_value());
@@ -72,6 +83,13 @@ void SimNode::run(Nanos now) {
   // What does not add up stays so: it need not be seen at once.
   constexpr uint32_t kEach = 16;
   if (++runs_ % kEach == 0) check_conservation(now);
+}
+
+void SimNode::run_aside(Nanos now) {
+  const Nanos due = due_, mesh_due = mesh_due_;
+  run(now);
+  due_ = std::min(due_, due);
+  mesh_due_ = std::min(mesh_due_, mesh_due);
 }
 
 // The mesh thread and the data core by turns, until neither has anything to do at this instant. In production

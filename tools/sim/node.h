@@ -3,8 +3,9 @@
 //
 // The idea: nothing in here imitates the product. MeshNode, PacketPath, MeshDriver and NodeRings are the
 // object code of the production libraries; what is replaced is the wire (SimPort), the clock (the argument),
-// the threads (run() calls each part until nothing is left to do at this instant) and the cryptography
-// (relay/model_suite.h). What the host does and hears goes to the auditor.
+// the threads (run() calls each part until nothing is left to do at this instant) and, unless the options
+// want the real one, the cryptography (relay/model_suite.h). What the host does and hears goes to the
+// auditor.
 //
 // A crash destroys the object; a restart makes another one with a higher incarnation. One thread.
 #pragma once
@@ -17,11 +18,11 @@
 #include "core/page_source.h"
 #include "io/sim_port.h"
 #include "relay/mesh/mesh_node.h"
-#include "relay/model_suite.h"
 #include "relay/node_driver.h"
 #include "relay/packet_path.h"
 #include "relay/topology.h"
 #include "tools/sim/auditor.h"
+#include "tools/sim/auditor_keys.h"
 #include "tools/sim/network.h"
 #include "tools/sim/options.h"
 #include "tools/sim/trace.h"
@@ -31,11 +32,16 @@ namespace trunkline::sim {
 class SimNode {
  public:
   // `config` and the others outlive the node.
+  // `crypto` nullptr: the model, which draws from the node's own stream. `keys` nullptr: nobody judges them.
   SimNode(NodeIndex index, uint64_t seed, const relay::NodeConfig& config, uint64_t incarnation,
-          Network& network, Auditor& auditor, Trace& trace);
+          std::unique_ptr<relay::Crypto> crypto, Network& network, Auditor& auditor, KeyAuditor* keys,
+          Trace& trace);
 
   // Everything that can be done at this instant; then the host takes what came for it.
   void run(Nanos now);
+  // The same, for what arrived and is to have no effect: not on when the node runs next, either. A deadline
+  // that comes nearer stays so, and is an effect.
+  void run_aside(Nanos now);
   // When run() must be called again if nothing comes from outside.
   Nanos next_due() const { return due_; }
   void deliver(const Network::Arrival& arrival);
@@ -91,7 +97,7 @@ class SimNode {
   Auditor& auditor_;
   Trace& trace_;
   core::Rng rng_;
-  relay::ModelCrypto crypto_;
+  std::unique_ptr<relay::Crypto> crypto_;
   core::HeapPageSource pages_{core::HeapPageSource::Bytes::kAsFound};
   io::SimPort* port_ = nullptr;      // what the wire delivers to
   std::unique_ptr<io::Port> wired_;  // that, or the laboratory's impaired wire around it

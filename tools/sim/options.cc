@@ -33,8 +33,17 @@ uint32_t draw_classes(core::Rng& rng) {
   constexpr double kChances[] = {0.04, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.55};
   const double chance = kChances[rng.below(std::size(kChances))];
   uint32_t faults = 0;
-  for (uint32_t i = 0; i < kFaults; ++i) faults |= rng.chance(chance) ? 1u << i : 0u;
+  constexpr auto kStranger = static_cast<uint32_t>(Fault::stranger);
+  for (uint32_t i = 0; i < kStranger; ++i) faults |= rng.chance(chance) ? 1u << i : 0u;
   return faults;
+}
+
+// The newest class and what came with it have streams of their own: the seeds of old recipes draw the rest as
+// they always did.
+void draw_keys(Options& o) {
+  core::Rng rng = stream(o.seed, "keys");
+  if (rng.chance(0.3)) o.faults |= 1u << static_cast<uint32_t>(Fault::stranger);
+  if (rng.chance(0.4)) o.rekey = core::from_ms(between(rng, 1'000, 5'000));
 }
 
 // Each class has a stream of its own, so that leaving one out does not change the others.
@@ -177,6 +186,7 @@ Options draw_options(uint64_t seed) {
   o.topology = draw_topology(rng);
   o.links = LinkSet(o.topology, o.nodes);
   o.faults = draw_classes(rng);
+  draw_keys(o);
   draw_path_faults(o);
   const Nanos slow_by = core::from_us(between(rng, 100, 20'000));
   const Nanos timer_by = core::from_us(between(rng, 200, 15'000));
@@ -243,10 +253,11 @@ std::string describe(const Options& o) {
   std::snprintf(line, sizeof line,
                 "\npaths loss %.4f, bursts enter %.4f leave %.4f, jitter %.3f ms, duplicate %.4f, reorder "
                 "%.4f by %.3f ms, corrupt %.4f, replay %.4f by %.0f ms, rate %llu bit/s queue %u bytes"
-                "\nnodes slow by %.3f ms, timers late by %.3f ms",
+                "\nnodes slow by %.3f ms, timers late by %.3f ms; keys replaced after %.0f ms%s",
                 p.loss, p.burst_enter, p.burst_leave, ms(p.jitter), p.duplicate, p.reorder, ms(p.reorder_by),
                 p.corrupt, p.replay, ms(p.replay_by), static_cast<unsigned long long>(p.rate_bps),
-                p.queue_bytes, ms(o.slow_by), ms(o.timer_by));
+                p.queue_bytes, ms(o.slow_by), ms(o.timer_by), ms(o.rekey),
+                o.sealed ? ", sealed for real" : "");
   out += line;
   std::snprintf(line, sizeof line,
                 "\nphases ms: warm-up %.0f, faults %.0f, heal %.0f, liveness %.0f, permanent %.0f, drain %.0f"

@@ -48,7 +48,8 @@ using core::Nanos;
   X(unserved,   "nodes are configured not to serve some of their peers")                     \
   X(version,    "builds are rolled out and back, node by node: N-1, N, N+1")                 \
   X(setting,    "a wire-relevant setting is wrong or absent: one node, a region, all but one, all") \
-  X(permanent,  "some nodes or paths never come back: the rest must do without them")
+  X(permanent,  "some nodes or paths never come back: the rest must do without them")       \
+  X(stranger,   "somebody without keys sends what it made of datagrams that it saw")
 // clang-format on
 
 enum class Fault : uint8_t {
@@ -120,8 +121,10 @@ struct Options {
   Phases phases;
   uint32_t faults = 0;  // bit per Fault
   PathFaults path;
-  Nanos slow_by{};   // Fault::slow: how late, at most
-  Nanos timer_by{};  // Fault::late_timer: the same
+  Nanos slow_by{};                          // Fault::slow: how late, at most
+  Nanos timer_by{};                         // Fault::late_timer: the same
+  Nanos rekey = relay::LinkTiming{}.rekey;  // how old keys become
+  bool sealed = false;                      // nodes seal for real; otherwise the model does it
 
   std::vector<Build> builds;   // what each node starts with
   WrongSetting wrong;          // Fault::setting

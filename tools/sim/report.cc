@@ -104,6 +104,7 @@ void Report::add(const Report& o) {
   datagrams_lost += o.datagrams_lost;
   datagrams_duplicated += o.datagrams_duplicated;
   datagrams_corrupted += o.datagrams_corrupted;
+  keys.add(o.keys);
   for (uint32_t i = 0; i < kFaults; ++i) {
     faults[i] += o.faults[i];
     outcomes_under[i].add(o.outcomes_under[i]);
@@ -194,6 +195,12 @@ void Report::print(std::FILE* out) const {
   std::fprintf(out, "datagrams  %llu sent, %llu lost, %llu duplicated, %llu corrupted\n",
                full(datagrams_sent), full(datagrams_lost), full(datagrams_duplicated),
                full(datagrams_corrupted));
+  std::fprintf(
+      out,
+      "keys       %llu secrets, %llu datagrams sealed, %llu opened, %llu refused; of handshakes %llu "
+      "messages read, %llu refused\n",
+      full(keys.secrets), full(keys.sealed), full(keys.opened), full(keys.refused), full(keys.messages_read),
+      full(keys.messages_refused));
   std::fprintf(out, "drops     ");
   for (size_t i = 0; i < drops.size(); ++i) {
     if (drops[i] == 0) continue;
@@ -250,9 +257,14 @@ void Report::print_json(std::FILE* out) const {
   }
   std::fprintf(out, "},\"media\":{\"sent\":%llu,\"delivered\":%llu}", full(packets_sent),
                full(packets_delivered));
-  std::fprintf(out, ",\"datagrams\":{\"sent\":%llu,\"lost\":%llu,\"duplicated\":%llu,\"corrupted\":%llu}}\n",
+  std::fprintf(out, ",\"datagrams\":{\"sent\":%llu,\"lost\":%llu,\"duplicated\":%llu,\"corrupted\":%llu}",
                full(datagrams_sent), full(datagrams_lost), full(datagrams_duplicated),
                full(datagrams_corrupted));
+  std::fprintf(out,
+               ",\"keys\":{\"secrets\":%llu,\"sealed\":%llu,\"opened\":%llu,\"refused\":%llu,"
+               "\"messages_read\":%llu,\"messages_refused\":%llu}}\n",
+               full(keys.secrets), full(keys.sealed), full(keys.opened), full(keys.refused),
+               full(keys.messages_read), full(keys.messages_refused));
 }
 
 }  // namespace trunkline::sim

@@ -12,6 +12,7 @@
 #include "core/histogram.h"
 #include "relay/drop_reason.h"
 #include "relay/outcome.h"
+#include "tools/sim/auditor_keys.h"
 #include "tools/sim/marks.h"
 #include "tools/sim/options.h"
 
@@ -61,6 +62,7 @@ struct Report {
 
   // The wire and the faults
   uint64_t datagrams_sent = 0, datagrams_lost = 0, datagrams_duplicated = 0, datagrams_corrupted = 0;
+  KeyAuditor::Totals keys;
   std::array<uint64_t, kFaults> faults{};  // seeds in which the class was on
   std::array<uint64_t, static_cast<size_t>(relay::DropReason::kCount)> drops{};
 

@@ -39,6 +39,9 @@ Options Recipe::options() const {
   if (tracks != 0) o.tracks = std::min(o.tracks, tracks);
   o.acquire_every = o.acquire_every * thinner;
   o.change_every = o.change_every * thinner;
+  if (rekey_ms != 0) o.rekey = core::from_ms(rekey_ms);
+  o.sealed = sealed;
+  if (alone) o.faults &= ~(1u << static_cast<uint32_t>(Fault::stranger));
   if (faults_ms != 0) o.phases.faults = std::min(o.phases.faults, core::from_ms(faults_ms));
   return o;
 }
@@ -85,6 +88,9 @@ std::string to_text(const Recipe& r) {
   number("tracks", r.tracks, 0);
   number("thinner", r.thinner, 1);
   number("faults_ms", r.faults_ms, 0);
+  number("rekey_ms", r.rekey_ms, 0);
+  number("sealed", r.sealed ? 1 : 0, 0);
+  number("alone", r.alone ? 1 : 0, 0);
 #define X(name, text) \
   if (!r.rules.name) out << "without " #name "\n";
   TRUNKLINE_RULES(X)
@@ -125,7 +131,11 @@ bool take_line(Recipe& r, const std::string& key, std::istringstream& rest) {
   if (key == "tracks") r.tracks = static_cast<uint32_t>(number);
   if (key == "thinner") r.thinner = std::clamp<int64_t>(number, 1, 1'000);
   if (key == "faults_ms") r.faults_ms = number;
-  constexpr const char* kKeys[] = {"seed", "nodes", "tracks", "thinner", "faults_ms"};
+  if (key == "rekey_ms") r.rekey_ms = number;
+  if (key == "sealed") r.sealed = value != 0;
+  if (key == "alone") r.alone = value != 0;
+  constexpr const char* kKeys[] = {"seed",      "nodes",    "tracks", "thinner",
+                                   "faults_ms", "rekey_ms", "sealed", "alone"};
   return std::any_of(std::begin(kKeys), std::end(kKeys), [&](const char* known) { return key == known; });
 }
 
@@ -154,9 +164,7 @@ std::optional<Recipe> parse_recipe(const std::string& text, std::string& why) {
 
 RunResult run_recipe(const Recipe& recipe, std::FILE* trace) {
   Report report;
-  World world(recipe.options(), recipe.schedule(), report, trace);
-  world.run();
-  return {world.violations(), world.trace_hash(), world.now()};
+  return run_world(recipe.options(), recipe.schedule(), report, trace);
 }
 
 std::string promise_of(const std::vector<Violation>& violations) {
@@ -186,6 +194,7 @@ class Shrinker {
       less_faults();
       less_time();
       less_work();
+      less_keys();
       less_nodes();
     }
     best_.faults_after = best_.recipe.schedule().size();
@@ -236,6 +245,15 @@ class Shrinker {
       next.thinner = thinner;
       if (accept(next)) break;
     }
+  }
+
+  void less_keys() {
+    Recipe next = best_.recipe;
+    next.rekey_ms = relay::LinkTiming{}.rekey.ms();
+    accept(next);
+    next = best_.recipe;
+    next.sealed = false;
+    if (best_.recipe.sealed) accept(next);
   }
 
   void less_nodes() {

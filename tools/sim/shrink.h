@@ -18,6 +18,7 @@
 #include "tools/sim/faults.h"
 #include "tools/sim/options.h"
 #include "tools/sim/report.h"
+#include "tools/sim/world.h"
 
 namespace trunkline::sim {
 
@@ -29,6 +30,9 @@ struct Recipe {
   uint32_t nodes = 0;            // 0: as drawn; else only the first so many
   uint32_t tracks = 0;           // 0: as drawn
   int64_t thinner = 1;           // acquires and changes come so many times more seldom
+  int64_t rekey_ms = 0;          // 0: as drawn
+  bool sealed = false;           // for real
+  bool alone = false;            // without the stranger that was drawn
   int64_t faults_ms = 0;         // 0: as drawn; the other phases are promises themselves and stay as they are
   relay::Rules rules;            // all on, but for runs of a variant
 
@@ -40,12 +44,6 @@ struct Recipe {
 std::string to_text(const Recipe& recipe);
 std::optional<Recipe> parse_recipe(const std::string& text, std::string& why);
 
-// What one run of a recipe gave.
-struct RunResult {
-  std::vector<Violation> violations;
-  uint64_t hash = 0;
-  Nanos ended{};
-};
 RunResult run_recipe(const Recipe& recipe, std::FILE* trace = nullptr);
 
 // "S1" of "S1: acquire ...".

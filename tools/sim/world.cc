@@ -249,4 +249,30 @@ void World::check_leaks() {
   }
 }
 
+// ---- a whole seed
+
+std::string parted(const World& with, const World& without) {
+  if (with.trace_hash() == without.trace_hash()) return {};
+  const std::vector<uint64_t>&a = with.checkpoints(), &b = without.checkpoints();
+  const auto at = std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
+  return "S7: a stranger's datagrams had an effect: without them another run begins before " +
+         std::to_string(Fleet::kCheckpoint.ms() * at) + " ms";
+}
+
+RunResult run_world(const Options& options, const std::vector<FaultEvent>& faults, Report& report,
+                    std::FILE* trace) {
+  World world(options, faults, report, trace);
+  world.run();
+  RunResult result{world.violations(), world.trace_hash(), world.now()};
+  if (!options.has(Fault::stranger) || !result.violations.empty()) return result;
+  Options alone = options;
+  alone.faults &= ~(1u << static_cast<uint32_t>(Fault::stranger));
+  Report unused;
+  World twin(alone, faults, unused);
+  twin.run();
+  if (std::string text = parted(world, twin); !text.empty())
+    result.violations.push_back({world.now(), std::move(text)});
+  return result;
+}
+
 }  // namespace trunkline::sim

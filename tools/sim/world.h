@@ -9,6 +9,9 @@
 //   permanent  some nodes or paths break for good; who can still reach each other asks again (L1)
 //   drain      everything is released; at the end nothing is left (S13)
 //
+// A seed with a stranger (stranger.h) is run a second time without: what a datagram that is not authentic may
+// change is nothing, and so the two must be one run (S7).
+//
 // One thread.
 #pragma once
 
@@ -34,6 +37,7 @@ class World {
   void run();
   const std::vector<Violation>& violations() const { return fleet_.auditor.violations(); }
   uint64_t trace_hash() const { return fleet_.trace.hash(); }
+  const std::vector<uint64_t>& checkpoints() const { return fleet_.checkpoints(); }
   Nanos now() const { return fleet_.now(); }
 
  private:
@@ -58,5 +62,16 @@ class World {
   std::vector<FaultEvent> faults_;
   Phase phase_ = Phase::kWarmUp;
 };
+
+// What one seed gave, once all that is judged of it is judged.
+struct RunResult {
+  std::vector<Violation> violations;
+  uint64_t hash = 0;
+  Nanos ended{};
+};
+// When a run without a stranger parted from the same with one, in a sentence; empty: they are one.
+std::string parted(const World& with, const World& without);
+RunResult run_world(const Options& options, const std::vector<FaultEvent>& faults, Report& report,
+                    std::FILE* trace = nullptr);
 
 }  // namespace trunkline::sim
