@@ -215,7 +215,6 @@ void MeshState::on_msg1(const Frame& frame) {
       stranger->read(static_cast<uint8_t>(DatagramType::kHandshake1), after_header(bytes, frame.length));
   if (may_be_told(read.fault)) {
     // Its holder has the key, and a signer that is trusted did sign it: it is told what is wrong.
-    counters.add(MeshCounter::handshakes_refused);
     return refuse_stranger(frame, certificate_refusal(read.fault));
   }
   const std::optional<Hello> theirs = read.ok ? decode_hello(read.payload) : std::nullopt;
@@ -291,6 +290,7 @@ bool MeshState::admit_msg1(const Frame& frame, std::span<const uint8_t> message)
 // An answer to the msg1 that the stranger's object has just read: no link is touched, for it may be an old
 // one.
 void MeshState::refuse_stranger(const Frame& frame, const Refusal& refusal) {
+  counters.add(MeshCounter::handshakes_refused);
   std::array<uint8_t, kMaxHelloBytes> payload;
   const size_t length = encode(refusal, payload);
   std::array<uint8_t, kMaxFrameBytes> answer;

@@ -106,6 +106,8 @@ struct alignas(core::kCacheLine) Link {
   uint64_t made_incarnation = 0;
   uint8_t made_cores = 0;
   bool incompatible = false;
+  bool told = false;  // the log has what `text` says
+  Nanos heed_at{};    // from then on a refusal is logged, or raises the incarnation, again
   Outcome incompatible_outcome = Outcome::config_mismatch;
 
   // ---- what is known of the peer (liveness.cc)

@@ -11,6 +11,9 @@ namespace trunkline::relay::mesh {
 namespace {
 
 constexpr uint64_t kLargestIncarnation = uint64_t{1} << 53;  // milliseconds: a peer cannot exhaust it
+// A peer with another reason each time fills no log, and one that remembers ever more does not keep us
+// asking.
+constexpr Nanos kHeedEach = core::from_s(1);
 
 }  // namespace
 
@@ -33,6 +36,11 @@ void MeshState::refuse_answer(Link& l, const Frame& frame, const Hello& theirs) 
 void MeshState::refused(Link& l, const Refusal& refusal) {
   counters.add(MeshCounter::handshakes_refused);
   if (refusal.code == RefusalCode::kIncarnation) {
+    if (now < l.heed_at) {
+      l.retry_at = l.heed_at;
+      return;
+    }
+    l.heed_at = now + kHeedEach;
     // The peer remembers a later start of ours than this one: our clock was set back. Raise and go on.
     uint64_t remembered = 0;
     const std::string_view text = refusal.theirs.view();
@@ -57,9 +65,14 @@ void MeshState::refused(Link& l, const Refusal& refusal) {
   const std::array<char, 192> text = refusal.text();
   const bool same = l.incompatible && std::string_view(l.text.data()) == std::string_view(text.data());
   if (!same) {
+    l.retry_interval = kLongestRetry;
+    l.told = false;
+  }
+  if (!l.told && now >= l.heed_at) {
     log(LogLevel::kError, "node %llu is incompatible: %s", static_cast<unsigned long long>(l.node.value),
         text.data());
-    l.retry_interval = kLongestRetry;
+    l.told = true;
+    l.heed_at = now + kHeedEach;
   }
   l.text = text;
   l.incompatible = true;

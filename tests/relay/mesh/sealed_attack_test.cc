@@ -67,6 +67,55 @@ class SealedAttack : public testing::Test {
     if (from == kAttacker) from_attacker_ += bytes.size();
     mesh_.give_foreign_frame(to, frame);
   }
+  // What the holder of this identity writes as msg1 to node `to`, saying in its HELLO what `config` says.
+  std::vector<uint8_t> msg1_of(SealedIdentity& holder, uint32_t to, const NodeConfig& config,
+                               uint64_t incarnation) {
+    SealedHandshake handshake(holder, Suite::kAes128Gcm);
+    handshake.expect(test::peer_of(*identities_[to]));
+    Hello hello = make_hello(config, incarnation);
+    hello.core_count = 1;
+    hello.cores[0] = {7'000, SessionIndex::make({0}, 0, 1)};
+    std::array<uint8_t, kMaxHelloBytes> payload;
+    const size_t length = encode(hello, payload);
+    EXPECT_GT(length, 0u);
+    handshake.begin();
+    std::vector<uint8_t> datagram(kHeaderBytes);
+    DatagramHeader header;
+    header.type = DatagramType::kHandshake1;
+    encode_header(datagram.data(), header);
+    const auto message = test::written(handshake, kMsg1, Bytes(payload).first(length));
+    datagram.insert(datagram.end(), message.begin(), message.end());
+    return datagram;
+  }
+  // Node `who` is a machine that is restored from one snapshot again and again: each life has the same
+  // incarnation, the same keys and the same random numbers. No life may get a key of another.
+  void restore_again_and_again(uint32_t who) {
+    const noise::KeyPair key = identities_[who]->key();
+    std::vector<std::unique_ptr<test::SeededRandomness>> dice;
+    mesh_.make_crypto = [&](MeshHarness::Node& node) {
+      const auto i = static_cast<uint32_t>(node.config.id.value - 1);
+      if (i == who) {
+        *node.rng = core::Rng(77);
+        dice.push_back(std::make_unique<test::SeededRandomness>(78));
+        auto same = SealedIdentity::make(key, cluster_.certificate(who + 1, key.public_key), cluster_.trust,
+                                         test::kUnixNow, *dice.back());
+        identities_[who] = std::move(same).value();
+      }
+      return std::make_unique<AttackCrypto>(*identities_[i]);
+    };
+    mesh_.start_all();
+    std::set<std::array<uint8_t, 32>> secrets;
+    for (const int64_t pause_ms : {20, 120, 400, 2'000, 11'000, 20, 400}) {
+      mesh_.run_for(from_s(5));
+      ASSERT_TRUE(up()) << "restored " << secrets.size() / 2 << " times";
+      EXPECT_TRUE(secrets.insert(keys(who).send_secret).second);
+      EXPECT_TRUE(secrets.insert(keys(who).receive_secret).second);
+      mesh_.crash(who);
+      mesh_.run_for(from_ms(pause_ms));
+      mesh_.start(who);
+    }
+    mesh_.crash(who);  // its identity goes with this function's random numbers
+  }
   SessionKeys keys(uint32_t i) { return mesh_.node(i).sessions[mesh_.node(i).active[0]].keys; }
   uint64_t counter(uint32_t i, MeshCounter which) { return mesh_.mesh(i).counters().value(which); }
   static DatagramType type_of(const Sent& sent) { return decode_header(sent.bytes.data()).type; }
@@ -231,28 +280,110 @@ TEST_F(SealedAttack, AHelloIsWorthWhatTheCertificateSays) {
   mesh_.crash(0);
   mesh_.run_for(from_s(2));
   const auto insider = cluster_.node(3);
-  SealedHandshake handshake(*insider, Suite::kAes128Gcm);
-  handshake.expect(test::peer_of(*identities_[1]));
   NodeConfig config = mesh_.config(0);
   config.wire[0].current = "another";
   config.wire[0].accepted = {"another"};
-  Hello hello = make_hello(config, 5'000);
-  hello.core_count = 1;
-  hello.cores[0] = {7'000, SessionIndex::make({0}, 0, 1)};
-  std::array<uint8_t, kMaxHelloBytes> payload;
-  const size_t length = encode(hello, payload);
-  ASSERT_GT(length, 0u);
-  handshake.begin();
-  std::vector<uint8_t> datagram(kHeaderBytes);
-  DatagramHeader header;
-  header.type = DatagramType::kHandshake1;
-  encode_header(datagram.data(), header);
-  const auto message = test::written(handshake, kMsg1, Bytes(payload).first(length));
-  datagram.insert(datagram.end(), message.begin(), message.end());
-  inject(1, datagram);
+  inject(1, msg1_of(*insider, 1, config, 5'000));
   mesh_.run_for(from_ms(100));
   EXPECT_EQ(to_attacker_, 0u);
   EXPECT_NE(mesh_.link(1, 0).state, LinkState::kIncompatible);
+}
+
+TEST_F(SealedAttack, ARestoredNodeOfTheLowerIdGetsNoKeyTwice) {
+  restore_again_and_again(0);
+}
+
+TEST_F(SealedAttack, ARestoredNodeOfTheHigherIdGetsNoKeyTwice) {
+  restore_again_and_again(1);
+}
+
+// The node that is restored has written many msg1 since its snapshot was taken: those that it writes now are
+// numbered as copies of theirs. It gets its link back all the same.
+TEST_F(SealedAttack, ANodeRestoredFromAnOldSnapshotComesBack) {
+  for (uint32_t i = 0; i < 2; ++i) mesh_.config(i).link.rekey = from_s(1);
+  bring_up();
+  mesh_.run_for(from_s(60));
+  ASSERT_TRUE(up());
+  const noise::KeyPair key = identities_[0]->key();
+  mesh_.crash(0);
+  identities_[0] = cluster_.node(1, key);
+  mesh_.run_for(from_ms(300));
+  mesh_.start(0);
+  mesh_.run_for(from_s(5));
+  EXPECT_TRUE(up());
+}
+
+// Who knows the indexes of one session knows nothing of those of the next.
+TEST_F(SealedAttack, TheIndexOfASessionDoesNotFollowFromTheOneBefore) {
+  for (uint32_t i = 0; i < 2; ++i) mesh_.config(i).link.rekey = from_s(1);
+  bring_up();
+  std::set<uint32_t> indexes;
+  std::set<std::array<uint8_t, 32>> sessions;
+  for (int i = 0; i < 300; ++i) {
+    mesh_.run_for(from_ms(100));
+    for (const auto& [slot, session] : mesh_.node(0).sessions) {
+      indexes.insert(session.receive_index);
+      sessions.insert(session.keys.send_secret);
+    }
+  }
+  EXPECT_GE(sessions.size(), 20u);
+  EXPECT_EQ(indexes.size(), sessions.size());
+  uint32_t neighbours = 0;
+  for (const uint32_t index : indexes) neighbours += indexes.count(index + 1) != 0 ? 1 : 0;
+  EXPECT_LE(neighbours, 1u);
+}
+
+// A node with keys and a certificate of its own gives another reason to be refused each time, more often than
+// anybody should. Of the lower id, whose msg1 is always read.
+TEST_F(SealedAttack, APeerThatIsRefusedForAnotherReasonEachTimeDoesNotFillTheLog) {
+  bring_up();
+  mesh_.crash(0);
+  mesh_.run_for(from_s(1));
+  NodeConfig config = mesh_.config(0);
+  const size_t before = mesh_.node(1).errors.size();
+  constexpr int kSeconds = 10, kPerSecond = 100;
+  for (int i = 0; i < kSeconds * kPerSecond; ++i) {
+    config.wire[0].current = "reason " + std::to_string(i);
+    config.wire[0].accepted = {config.wire[0].current};
+    inject(1, msg1_of(*identities_[0], 1, config, 1'000));
+    mesh_.run_for(from_ms(1'000 / kPerSecond));
+  }
+  EXPECT_GE(counter(1, MeshCounter::handshakes_refused), uint64_t{kSeconds * kPerSecond / 2});
+  EXPECT_GE(mesh_.node(1).errors.size() - before, 2u) << "what is new is said";
+  EXPECT_LE(mesh_.node(1).errors.size() - before, size_t{kSeconds + 1});
+  EXPECT_LE(to_attacker_, from_attacker_);
+}
+
+// The other way round: whatever this node says of itself, such a peer remembers a later start of it.
+TEST_F(SealedAttack, APeerThatRemembersEverLaterStartsDoesNotKeepThisNodeAsking) {
+  bring_up();
+  mesh_.crash(1);
+  mesh_.run_for(from_s(1));
+  SealedHandshake liar(*identities_[1], Suite::kAes128Gcm);
+  uint64_t remembered = 1'000'000;
+  const uint64_t before = counter(0, MeshCounter::handshakes_sent);
+  for (int ms = 0; ms < 5'000; ++ms) {
+    const size_t seen = sent_.size();
+    mesh_.run_for(from_ms(1));
+    for (size_t i = seen; i < sent_.size(); ++i) {
+      if (type_of(sent_[i]) != DatagramType::kHandshake1) continue;
+      liar.begin();
+      std::vector<uint8_t> msg1(sent_[i].bytes.begin() + kHeaderBytes, sent_[i].bytes.end());
+      const auto read = liar.read(kMsg1, msg1);
+      ASSERT_TRUE(read.ok);
+      std::array<uint8_t, kMaxHelloBytes> payload;
+      const size_t length = encode(outlived(remembered += 1'000, 1), payload);
+      std::vector<uint8_t> answer(kHeaderBytes);
+      DatagramHeader header;
+      header.type = DatagramType::kHandshake2;
+      header.session_index = static_cast<uint32_t>(decode_header(sent_[i].bytes.data()).counter);
+      encode_header(answer.data(), header);
+      const auto message = test::written(liar, kMsg2, Bytes(payload).first(length));
+      answer.insert(answer.end(), message.begin(), message.end());
+      inject(0, answer);
+    }
+  }
+  EXPECT_LE(counter(0, MeshCounter::handshakes_sent) - before, 20u);
 }
 
 TEST_F(SealedAttack, WhatIsReflectedIsNotForOneself) {
