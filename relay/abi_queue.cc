@@ -166,6 +166,11 @@ int tl_publish(tl_queue* queue, const tl_publish_options* options, uint64_t* han
   if (given.ingest != nullptr) {
     if (const int error = read_address("tl_publish", "ingest", given.ingest, true, listen)) return error;
   }
+  core::UdpAddress from{};
+  if (given.ingest_from != nullptr) {
+    if (const int error = read_address("tl_publish", "ingest_from", given.ingest_from, true, from))
+      return error;
+  }
   HandleTable::Entry* entry = queue->channel->handles.try_alloc(true);
   if (entry == nullptr) return handles_full("tl_publish", queue);
   HostCommand* command = claim_command(queue, HostCommandKind::kPublish);
@@ -179,6 +184,7 @@ int tl_publish(tl_queue* queue, const tl_publish_options* options, uint64_t* han
   command->traffic_class = static_cast<relay::TrafficClass>(given.traffic_class);
   command->ingest = given.ingest != nullptr;
   command->tap.listen = listen;
+  command->tap.from = from;
   command->tap.ssrc = given.ssrc;
   const std::string_view codec = given.codec != nullptr ? given.codec : "";
   command->tap.vp8 = codec == "vp8";

@@ -146,6 +146,7 @@ struct IngestConfig {
   std::string codec;  // "opus" | "vp8" | "h264" | "" : goes into the descriptor
   uint32_t ssrc = 0;
   uint64_t generation = 0;
+  core::UdpAddress from{};  // who is heard; family 0: anybody, port 0: any port of that host
 };
 struct EgressConfig {
   std::string track;

@@ -312,12 +312,14 @@ void read_location(TomlReader& reader, const toml::table& table, const std::stri
 }
 
 void read_ingest(TomlReader& reader, const toml::table& table, const std::string& path, NodeConfig& config) {
-  TomlSection section(reader, table, path, {"track", "listen", "class", "codec", "ssrc", "generation"});
+  TomlSection section(reader, table, path,
+                      {"track", "listen", "from", "class", "codec", "ssrc", "generation"});
   IngestConfig ingest;
   section.require("track", "write the name that subscribers ask for");
   section.require("listen", "write the UDP address to receive plain RTP on");
   section.text("track", ingest.track, kMaxTrackBytes);
   section.address("listen", ingest.listen, true);
+  section.address("from", ingest.from, true);
   size_t traffic_class = 0;
   section.choice("class", traffic_class, {"rest", "video", "audio"});
   ingest.traffic_class = static_cast<TrafficClass>(traffic_class);

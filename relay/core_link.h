@@ -116,6 +116,7 @@ struct OutputChange {  // kOutputAdd, kOutputRemove (matches on all members)
 struct IngestOpen {
   FlowId flow = 0;
   UdpAddress listen{};
+  UdpAddress from{};  // who is heard; family 0: anybody, port 0: any port of that host
   uint32_t ssrc = 0;  // 0: any
   bool vp8 = false;   // look into VP8 payload descriptors for keyframe starts (RFC 7741)
   bool h264 = false;  // the same for H.264 (RFC 6184)

@@ -102,7 +102,8 @@ struct FlowDetail {
   bool keyframe_waits;     // a drop of ours wants one as soon as the interval has passed
   bool has_tap;
   uint16_t tap_endpoint;
-  uint32_t tap_ssrc;  // 0: any
+  uint32_t tap_ssrc;    // 0: any
+  UdpAddress tap_from;  // IngestOpen::from
   bool tap_vp8, tap_h264;
   UdpAddress tap_source;     // where its last packet came from: feedback goes there. family 0: none yet
   uint32_t resume_ssrc;      // of the old source's newest packet

@@ -102,11 +102,23 @@ void PacketPath::take_host_packet(uint16_t queue, const HostPacket& packet) noex
 
 // ---- from the wire: taps
 
+namespace {
+
+// Plain RTP shows nothing but where it says it comes from: RFC 3550, section 9.
+bool may_publish(const UdpAddress& from, UdpAddress source) noexcept {
+  if (from.port == 0) source.port = 0;
+  return from.family == 0 || from == source;
+}
+
+}  // namespace
+
 void PacketPath::take_published(const core::Packet& packet, FlowId id) noexcept {
   const Flow& flow = flows_.at(id);
   FlowDetail& detail = flows_.detail(id);
+  const bool heard = may_publish(detail.tap_from, packet.address);
   for_each_datagram(packet, [&](const uint8_t* data, uint32_t length) {
     accounting_.received(1);
+    if (!heard) return accounting_.drop(DropReason::unknown_source);
     Record& record = next_record();
     const DropReason refused = judge_published({data, length}, flow, detail, true, record);
     if (refused != kNoDrop) return accounting_.drop(refused);

@@ -42,6 +42,7 @@ void StaticTracks::fill(const Entry& entry, HostCommand& command) const {
     command.traffic_class = ingest.traffic_class;
     command.ingest = true;
     command.tap.listen = ingest.listen;
+    command.tap.from = ingest.from;
     command.tap.ssrc = ingest.ssrc;
     command.tap.vp8 = ingest.codec == "vp8";
     command.tap.h264 = ingest.codec == "h264";

@@ -35,6 +35,7 @@ core::Result<UdpAddress> Taps::open_ingest(const IngestOpen& open) {
   detail.has_tap = true;
   detail.tap_endpoint = static_cast<uint16_t>(number);
   detail.tap_ssrc = open.ssrc;
+  detail.tap_from = open.from;
   detail.tap_vp8 = open.vp8;
   detail.tap_h264 = open.h264;
   detail.tap_source = {};

@@ -52,7 +52,7 @@ struct HostCommand {
   uint64_t generation = 0;  // 0: one above the highest seen
   TrafficClass traffic_class = TrafficClass::kRest;
   bool ingest = false;  // the source is a UDP tap rather than the queue
-  IngestOpen tap{};     // listen, ssrc, codec hints (its flow is filled in by MeshNode)
+  IngestOpen tap{};     // listen, from, ssrc, codec hints (its flow is filled in by MeshNode)
   uint16_t descriptor_bytes = 0;
   // kAcquire
   Nanos deadline{};      // relative budget; 0: the configured default
@@ -143,7 +143,7 @@ struct LinkStatus {
   X(announcements_received,"track announcements and withdrawals received")                           \
   X(handshakes_sent,       "handshake datagrams sent")                                               \
   X(handshakes_received,   "handshake datagrams received")                                           \
-  X(handshakes_refused,    "handshakes refused, by either side, for a setting or a version")         \
+  X(handshakes_refused,    "handshakes refused, by either side, for whatever reason")                \
   X(handshakes_ignored,    "handshake datagrams of unknown nodes, malformed, or out of order")       \
   X(links_up,              "times a link came up")                                                   \
   X(links_down,            "times a link went down")                                                 \

@@ -206,7 +206,7 @@ TEST_F(Abi, RefusesPublicationsThatAreWrong) {
       "no options", [&] { return tl_publish(q(), nullptr, &handle_); }, TL_EINVAL,
       "tl_publish: options and handle must not be NULL");
   options.size = 0;
-  refused("size", publish, TL_EABI, "tl_publish: options.size is 0, and this library knows 64 bytes");
+  refused("size", publish, TL_EABI, "tl_publish: options.size is 0, and this library knows 72 bytes");
   options = publish_options();
   options.traffic_class = 3;
   refused("class", publish, TL_EINVAL,
@@ -220,6 +220,10 @@ TEST_F(Abi, RefusesPublicationsThatAreWrong) {
   options.ingest = "localhost:5004";
   refused("ingest", publish, TL_EINVAL,
           "tl_publish: ingest 'localhost:5004' is not an address; write IP:port, as \"192.0.2.1:5004\"");
+  options.ingest = "127.0.0.1:0";
+  options.ingest_from = "anybody";
+  refused("ingest_from", publish, TL_EINVAL,
+          "tl_publish: ingest_from 'anybody' is not an address; write IP:port, as \"192.0.2.1:5004\"");
   options = publish_options();
   std::fill(std::begin(options.track), std::end(options.track), uint8_t{0});
   refused("track", publish, TL_EINVAL, "tl_publish: track is all zero: make one with tl_track_id");

@@ -81,6 +81,16 @@ TEST(ConfigToml, ReadsTheExampleWithEveryKey) {
   EXPECT_DOUBLE_EQ(config->impairments[0].loss, 0.01);
 }
 
+TEST(ConfigToml, AnIngestHearsWhomItsFileNamesAndOtherwiseAnybody) {
+  const std::string ingest = "[[ingest]]\ntrack = \"t\"\nlisten = \"127.0.0.1:5004\"\n";
+  const auto open = parse_config(file_with("", ingest), "n.toml");
+  ASSERT_TRUE(open) << open.error().text;
+  EXPECT_EQ(open->ingest[0].from.family, 0);
+  const auto named = parse_config(file_with("", ingest + "from = \"127.0.0.2:0\"\n"), "n.toml");
+  ASSERT_TRUE(named) << named.error().text;
+  EXPECT_EQ(named->ingest[0].from, core::UdpAddress::v4(127, 0, 0, 2, 0));
+}
+
 TEST(ConfigToml, APeerIsServedUnlessTheFileSaysOtherwise) {
   const auto config = parse_config(file_with("",
                                              "[[peer]]\nid = 2\naddress = \"127.0.0.1:7001\"\nserve = false\n"

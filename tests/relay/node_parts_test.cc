@@ -234,7 +234,7 @@ TEST(StaticTracks, AcquireAgainWithGrowingPauses) {
 
 TEST(StaticTracks, TakeEverythingBackWhenStopped) {
   const NodeConfig config = small_config(
-      "[[ingest]]\ntrack = \"cam\"\nlisten = \"127.0.0.1:0\"\ncodec = \"vp8\"\n"
+      "[[ingest]]\ntrack = \"cam\"\nlisten = \"127.0.0.1:0\"\nfrom = \"127.0.0.1:5000\"\ncodec = \"vp8\"\n"
       "[[peer]]\nid = 5\naddress = \"127.0.0.1:7001\"\n[[location]]\ntrack = \"other\"\nnode = 5\n");
   StaticTracks tracks(config, 2);
   LogSink log;
@@ -245,6 +245,7 @@ TEST(StaticTracks, TakeEverythingBackWhenStopped) {
   ASSERT_TRUE(tracks.next({}, command));
   EXPECT_EQ(command.kind, HostCommandKind::kPublish);
   EXPECT_TRUE(command.tap.vp8);
+  EXPECT_EQ(command.tap.from, UdpAddress::v4(127, 0, 0, 1, 5000));
   HostEvent published = event_of(HostEventKind::kPublished, command.handle);
   published.address = UdpAddress::v4(127, 0, 0, 1, 5004);
   tracks.on_event({}, published, log);

@@ -336,8 +336,8 @@ void AdminProtocol::read_track(const json& params, uint8_t id[16], std::string& 
 }
 
 json AdminProtocol::publish(ClientId client, const json& params) {
-  allow_only(params, {"track", "track_id", "class", "generation", "descriptor", "ingest", "codec", "ssrc",
-                      "detached"});
+  allow_only(params, {"track", "track_id", "class", "generation", "descriptor", "ingest", "ingest_from",
+                      "codec", "ssrc", "detached"});
   tl_publish_options options{};
   options.size = sizeof options;
   Handle entry;
@@ -347,10 +347,12 @@ json AdminProtocol::publish(ClientId client, const json& params) {
   options.ssrc = static_cast<uint32_t>(number_member(params, "ssrc", 0, 0, UINT32_MAX));
   const std::string descriptor = bytes_member(params, "descriptor");
   const std::string ingest = text_member(params, "ingest"), codec = text_member(params, "codec");
+  const std::string from = text_member(params, "ingest_from");
   options.descriptor = descriptor.data();
   options.descriptor_bytes = static_cast<uint32_t>(descriptor.size());
   options.ingest = ingest.empty() ? nullptr : ingest.c_str();
   options.codec = codec.empty() ? nullptr : codec.c_str();
+  options.ingest_from = from.empty() ? nullptr : from.c_str();
   entry.client = client;
   entry.publication = true;
   entry.detached = flag_member(params, "detached");

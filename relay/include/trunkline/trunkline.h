@@ -150,6 +150,7 @@ typedef struct tl_publish_options {
   uint32_t ssrc;      /* of an ingest tap: 0: any */
   const char* ingest; /* NULL: packets come through this queue; else "host:port" to receive plain RTP on */
   const char* codec;  /* of an ingest tap: "vp8" and "h264" let keyframes be seen; may be NULL */
+  const char* ingest_from; /* of an ingest tap: NULL: whoever sends is heard; else "host:port"; port 0: any */
 } tl_publish_options;
 
 /* Asks for a publication; TL_EVENT_PUBLISHED or TL_EVENT_PUBLISH_FAILED follows. `*handle` names it until

@@ -104,6 +104,7 @@ struct Publication {
   const char* ingest = nullptr;           // "host:port", or packets come through the queue
   const char* codec = nullptr;
   uint32_t ssrc = 0;
+  const char* ingest_from = nullptr;  // "host:port", or whoever sends is heard
 };
 
 struct Acquisition {
@@ -138,6 +139,7 @@ class Queue {
     options.ingest = what.ingest;
     options.codec = what.codec;
     options.ssrc = what.ssrc;
+    options.ingest_from = what.ingest_from;
     Handle handle = 0;
     if (const int code = tl_publish(queue_, &options, &handle); code != 0) return detail::failure(code);
     return handle;

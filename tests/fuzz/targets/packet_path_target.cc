@@ -237,8 +237,11 @@ class Story {
     switch (in_.below(3)) {
       case 0:
         c.kind = relay::CoreCommandKind::kIngestOpen;
-        c.ingest = {a_flow(), UdpAddress::v4(127, 0, 0, 1, in_.u16()), in_.flag() ? in_.u32() : 0, in_.flag(),
-                    in_.flag()};
+        c.ingest = {.flow = a_flow(),
+                    .listen = UdpAddress::v4(127, 0, 0, 1, in_.u16()),
+                    .ssrc = in_.flag() ? in_.u32() : 0,
+                    .vp8 = in_.flag(),
+                    .h264 = in_.flag()};
         break;
       case 1:
         c.kind = relay::CoreCommandKind::kEgressOpen;
