@@ -97,7 +97,7 @@ void MeshHarness::post(Node& from, uint32_t to, Event e) {
 
 void MeshHarness::on_handshake(Node& node, const UdpAddress& to, std::span<const uint8_t> datagram) {
   if (see_handshake) see_handshake(node, to, datagram);
-  if (node_at(to) >= nodes_.size()) return;
+  if (node_at(to) >= nodes_.size() || (lose_handshake && lose_handshake(datagram))) return;
   Event e{};
   e.what = What::kHandshake;
   e.bytes = std::make_shared<std::vector<uint8_t>>(datagram.begin(), datagram.end());

@@ -126,6 +126,8 @@ class MeshHarness {
 
   // Sees every handshake datagram that a node sends. What goes to no node's address ends there.
   std::function<void(Node&, const UdpAddress& to, std::span<const uint8_t>)> see_handshake;
+  // Which of them are lost on the way, besides those that the wire loses.
+  std::function<bool(std::span<const uint8_t>)> lose_handshake;
 
   // Nodes 1..n, each a peer of all others, small limits. Call configure on config() before start_all().
   void make(uint32_t n, uint32_t cores = 2);

@@ -114,6 +114,15 @@ Buffer small(const char* extra = "", const char* versions = "01 0002 01 01") {
        hex(extra)});
 }
 
+// One more than there is room for, in order and each well-formed.
+std::string nine_settings() {
+  static_assert(kMaxHelloSettings == 8);
+  std::string fields;
+  for (char name = '1'; name <= '9'; ++name)
+    fields += std::string("0a 0007 01 6") + name + " 01 62 01 01 62 ";
+  return fields;
+}
+
 TEST(Hello, RefusesEveryMalformedField) {
   ASSERT_TRUE(decode_hello(small()).has_value());
   ASSERT_TRUE(decode_hello(small("0a 0007 01 61 01 62 01 01 62 0b 0009 01 0000000000000001")).has_value());
@@ -145,6 +154,7 @@ TEST(Hello, RefusesEveryMalformedField) {
       {"setting with a control character", small("0a 0007 01 0a 01 62 01 01 62")},
       {"setting twice", small("0a 0007 01 61 01 62 01 01 62 0a 0007 01 61 01 62 01 01 62")},
       {"settings that descend", small("0a 0007 01 62 01 62 01 01 62 0a 0007 01 61 01 62 01 01 62")},
+      {"nine settings", small(nine_settings().c_str())},
       {"fingerprint 0", small("0b 0009 01 0000000000000000")},
       {"fingerprint of version 8", small("0b 0009 08 0000000000000001")},
       {"fingerprint twice", small((f1 + f1).c_str())},
