@@ -53,6 +53,10 @@ VENDORS = {
     "mimalloc": re.compile(r"^mimalloc"),
 }
 
+# Files that hold what a sender says of itself against what it should say.
+AUTHENTICATES = re.compile(r"^relay/(aead|noise|sealed_|secret|hkdf|lane_key)[\w]*\.(h|cc)$")
+COMPARES = re.compile(r"(?<!sodium_)\b(memcmp|std::equal|std::mismatch|lexicographical_compare)\s*\(")
+
 ORDERING = re.compile(
     r"std::atomic|\bmemory_order|atomic_(thread|signal)_fence|__atomic_|__sync_"
     r"|(?<!asm )(?<!__asm__ )\bvolatile\b")
@@ -185,7 +189,16 @@ def rule_lines(source):
         yield len(source.lines), "whitespace", "end the file with a line break"
 
 
-FILE_RULES = (rule_include, rule_ordering, rule_opening, rule_once, rule_size, rule_lines)
+def rule_constant_time(source):
+    """Who compares authenticators reads all bytes of both, or tells by the time it takes where they first differ."""
+    if not AUTHENTICATES.match(source.path):
+        return
+    for number, code in enumerate(source.code, 1):
+        if match := COMPARES.search(code):
+            yield number, "constant-time", f"'{match.group(1)}' stops at the first difference: equal_in_constant_time"
+
+
+FILE_RULES = (rule_include, rule_ordering, rule_opening, rule_once, rule_size, rule_lines, rule_constant_time)
 
 
 def functions(source):
