@@ -72,6 +72,7 @@ MISTAKES = [
 # What only the library can judge: the code is REFUSED, the text begins with the call and the library's error name.
 REFUSALS = [
     (("publish", {"track": "a", "ingest": "localhost"}), "publish: TL_EINVAL: "),
+    (("publish", {"track": "a", "ingest": "127.0.0.1:0", "ingest_from": "anybody"}), "publish: TL_EINVAL: "),
     (("acquire", {"track": "a", "egress": "127.0.0.1"}), "acquire: TL_EINVAL: "),
     (("publish", {"track": "a", "descriptor": "x" * 513}), "publish: TL_ETOOBIG: "),
     (("drain", {"node": 1}), "drain: TL_EINVAL: tl_drain: successor 1 is this node"),
