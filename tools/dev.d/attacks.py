@@ -1,35 +1,29 @@
 """`tools/dev attacks`: every check that keeps an attacker out, taken out in turn, and the test that must notice.
 
-A check that no test misses is a check that the next change may lose. So each line of the table below is planted alone
-in a private copy of the tree (mutant_tree.py), the relay room's tests are built, and those that the attack is named by
-must fail. Without a planted hole all of them pass, which is looked at first.
+A check that no test misses is a check that the next change may lose. So each line of the table below, and of the one in
+attack_holes.py, is planted alone in a private copy of the tree (mutant_tree.py), the relay room's tests are built, and
+those that the attack is named by must fail. Without a planted hole all of them pass, which is looked at first.
+docs/attacks.md lists the same attacks for people, and those that no hole stands for.
 
 usage: tools/dev attacks [--only WORD] [--check]
     --only WORD   the attacks whose name or file has it
-    --check       plants nothing: each hole's place is there, once. For the short tier of tests
+    --check       plants nothing: each hole's place is there, once, and docs/attacks.md is true. For the short tier of
+                  tests
 
 Exit code 0: each hole was noticed.
 """
 import argparse
-import dataclasses
 import sys
 import time
 
+import attack_holes
+import attack_page
 import meson_tree
+from attack_holes import Hole
 from mutant_tree import Tree, run
 
 PROGRAM = "tests/relay/relay_tests"
 LIMIT_S = 120
-
-
-@dataclasses.dataclass(frozen=True)
-class Hole:
-    attack: str
-    file: str
-    without: str        # in the source, once
-    becomes: str
-    tests: str          # of GoogleTest's filter: these are to fail
-
 
 HOLES = (
     Hole("a handshake that is not meant for this node's key", "relay/sealed_handshake.cc",
@@ -62,7 +56,7 @@ HOLES = (
          "  if (stale) {\n", "  if (stale && false) {\n", "SealedAttack*"),
     Hole("a cookie that was given to another address", "relay/sealed_identity.cc",
          "message_mac(cookie_of(*secret, from), kMsg1, covered)",
-         "message_mac(cookie_of(*secret, core::UdpAddress{}), kMsg1, covered)", "SealedUnderLoad*:SealedAttack*"),
+         "message_mac(cookie_of(*secret, core::UdpAddress{}), kMsg1, covered)", "SealedUnderLoad.ACookieIsOfOneAddressAndPort"),
     Hole("a flood from addresses that exist", "relay/sealed_handshake.cc",
          "if (identity_.limiter().try_take(from, now)) return {Verdict::kRead};", "return {Verdict::kRead};", "SealedUnderLoad*"),
     Hole("a flood that is never seen as one", "relay/mesh/handshake.cc",
@@ -73,6 +67,69 @@ HOLES = (
     Hole("an old life's msg1 that ends the exchange under way", "relay/mesh/handshake.cc",
          "    return refuse_stranger(frame, outlived(l->incarnation, theirs->incarnation));",
          "    return send_refusal(*l, frame, outlived(l->incarnation, theirs->incarnation), hash);", "SealedAttack*"),
+    Hole("a byte of a handshake that was changed on the way: fewer features, another version, another certificate",
+         "relay/noise.cc", "nonce.bytes, key_.data()) != 0) {", "nonce.bytes, key_.data()) > 0) {",
+         "NoisePair.EveryDamagedBitAndEveryCutOfAMessageIsRefused"),
+    Hole("a handshake that is not bound to its protocol and to what was said before", "relay/noise.cc",
+         "  crypto_hash_sha256_update(&state, data.data(), data.size());\n", "  (void)data;\n", "NoisePair*"),
+    Hole("the confirm of another exchange", "relay/sealed_handshake.cc",
+         "  if (!noise::CipherState(confirm_key_).decrypt(transcript_, message, payload)) {",
+         "  (void)noise::CipherState(confirm_key_).decrypt(transcript_, message, payload);\n  if (false) {",
+         "Sealed.MessagesOutOfOrderOrOfAnotherExchangeAreRefused"),
+    Hole("a second confirm under the same key and nonce", "relay/sealed_handshake.cc",
+         "step_ != Step::kEstablished || confirmed_ || ", "step_ != Step::kEstablished || ",
+         "Sealed.MessagesOutOfOrderOrOfAnotherExchangeAreRefused"),
+    Hole("a mac1 of which only the first half is right", "relay/secret.cc", "sodium_memcmp(a.data(), b.data(), a.size())",
+         "sodium_memcmp(a.data(), b.data(), a.size() / 2)", "Sealed.ForgedAndCutMessagesChangeNothing"),
+    Hole("no version in common", "relay/mesh/judge.cc", "  if (version == 0 && rules.versions) {", "  if (false) {", "Judge*"),
+    Hole("a feature that one end requires and the other lacks", "relay/mesh/judge.cc",
+         "  if (auto refusal = judge_features(mine, theirs)) return refusal;\n", "", "Judge*"),
+    Hole("messages of another meaning under the same version", "relay/mesh/judge.cc",
+         "  if ((my_schema != their_schema || my_schema == 0) && rules.versions) {", "  if (false) {", "Judge*"),
+    Hole("a HELLO of another cluster", "relay/mesh/judge.cc", "  if (mine.cluster != theirs.cluster) {", "  if (false) {",
+         "Judge*"),
+    Hole("another node's certificate, without its key", "relay/sealed_identity.cc",
+         "  if (out.public_key != key) return CertificateFault::kWrongKey;\n", "", "Sealed.ACertificateOfAnotherKeyGivesNothing"),
+    Hole("a certificate that is longer than one", "relay/certificate.cc",
+         "  if (bytes.size() > kCertificateBytes) return CertificateFault::kTrailingBytes;\n", "",
+         "Certificates.LengthAndVersionAreNamed"),
+    Hole("a certificate that is written in another way", "relay/certificate.cc",
+         "  return whole ? CertificateFault::kNone : CertificateFault::kNotCanonical;",
+         "  (void)whole;\n  return CertificateFault::kNone;", "Certificates.AnEncodingThatSignNeverWritesIsNotCanonical"),
+    Hole("being told something without a certificate", "relay/sealed_handshake.cc",
+         "(!may_be_told(read.fault) || step_ == Step::kSentMsg2)) return read;", "step_ == Step::kSentMsg2) return read;",
+         "Sealed.WhomNoTrustedSignerVouchedForIsToldNothing"),
+    Hole("a cookie that was given minutes ago", "relay/sealed_identity.cc", "  if (age < kCookieSecretLife) return;\n",
+         "  if (age < kCookieSecretLife * 100) return;\n", "SealedUnderLoad.ACookieIsGoodForTwoMinutesAndNotForFour"),
+    Hole("a forged cookie reply, and one to another msg1", "relay/sealed_envelope.cc",
+         "mac1.data(), mac1.size(), in.data(), key.data()) != 0) {", "mac1.data(), mac1.size(), in.data(), key.data()) > 0) {",
+         "SealedUnderLoad.AForgedCookieReplyChangesNothing:SealedUnderLoad.AReplyToAnotherMsg1IsRefused"),
+    Hole("handshakes of one source, as many as it likes", "relay/handshake_limiter.cc",
+         "  if (full_at - now > kEmpty) return false;\n", "",
+         "SealedUnderLoad.OneSourceIsReadFiveTimesAtOnceAndTwentyTimesASecond"),
+    Hole("a short msg1 of the null suite, so that the answer is longer", "relay/null_suite.cc",
+         "  if (message == kMsg1 && in.size() != kMaxHandshakeBytes) return {};  // a reply could be longer\n", "",
+         "*Suites.AReplyIsNeverLongerThanWhatAskedForIt*"),
+    Hole("a session that is used before its peer has shown that it has the keys", "relay/mesh/handshake.cc",
+         "  l.retry_at = now + kProof;\n  send_message(l, frame.address);\n",
+         "  l.retry_at = now + kProof;\n  send_message(l, frame.address);\n  proven(l);\n", "SealedAttack*"),
+    Hole("a rekey whose confirm is lost", "relay/mesh/liveness.cc",
+         "  if (l.step == HandshakeStep::kAwaitProof && parity == l.made && e.heard > l.exchange_at) proven(l);\n", "",
+         "*SealedLinks.ARekeyWhoseConfirmIsAlwaysLostLosesNothing*"),
+    Hole("a rekey that ends the old keys while their packets are under way", "relay/mesh/sessions.cc",
+         "l.old_until = now + std::max(kOldSession, l.rtt.smoothed() * 2);", "l.old_until = now;",
+         "*SealedLinks.KeysAreReplacedUnderTraffic*"),
+    Hole("a rekey in a partition", "relay/mesh/handshake.cc",
+         "  if (!config.rules.retry_links) l.retry_at = core::kNever;", "  l.retry_at = core::kNever;",
+         "*SealedLinks.ARekeyThatAPartitionCutsShortEndsInOneSession*"),
+    Hole("a restored snapshot that is given the keys of its former life", "relay/mesh/handshake.cc",
+         "    if (!l->answer_proven) return send_message(*l, frame.address);", "    return send_message(*l, frame.address);",
+         "SealedAttack.ARestoredNode*"),
+    Hole("a restored snapshot that is taken for a recording for ever", "relay/mesh/handshake.cc",
+         "  if (stale && !l->alive) return refuse_stranger(frame, outlived(l->incarnation, theirs->incarnation));\n", "",
+         "SealedAttack.ANodeRestoredFromAnOldSnapshotComesBack"),
+    Hole("a peer that remembers ever later starts of this node", "relay/mesh/refusal.cc", "    if (now < l.heed_at) {",
+         "    if (false) {", "SealedAttack.APeerThatRemembersEverLaterStartsDoesNotKeepThisNodeAsking"),
     Hole("a datagram with a forged tag (AES-GCM)", "relay/aead_ipsec_mb.cc",
          "jobs[i].authentic = tags_equal(tag, text + length);", "jobs[i].authentic = true;", "*SealedSuite*:*Aead*"),
     Hole("a datagram with a forged tag (ChaCha20-Poly1305)", "relay/aead_ipsec_mb.cc",
@@ -89,7 +146,11 @@ HOLES = (
          "SecurityConfig*"),
     Hole("a secret key that others can read", "relay/key_files.cc", "  if ((content.mode & 077u) != 0) {",
          "  if (false) {", "KeyFiles*:NodeKeys*"),
-)
+) + attack_holes.HOLES
+
+
+def edits(hole):
+    return ((hole.without, hole.becomes), *hole.also)
 
 
 def text_of(root, hole):
@@ -97,8 +158,8 @@ def text_of(root, hole):
 
 
 def misplaced(holes):
-    return [f"{h.file}: '{h.without.strip().splitlines()[0]}' is there {text_of(meson_tree.ROOT, h).count(h.without)} times"
-            for h in holes if text_of(meson_tree.ROOT, h).count(h.without) != 1]
+    return [f"{h.file}: '{without.strip().splitlines()[0]}' is there {text_of(meson_tree.ROOT, h).count(without)} times"
+            for h in holes for without, _ in edits(h) if text_of(meson_tree.ROOT, h).count(without) != 1]
 
 
 def judged(tree, tests):
@@ -116,7 +177,10 @@ def plant(tree, hole):
     """Returns what the table says of it, and whether it was noticed."""
     path = tree.root / hole.file
     source = path.read_text(encoding="utf-8")
-    path.write_text(source.replace(hole.without, hole.becomes), encoding="utf-8")
+    planted = source
+    for without, becomes in edits(hole):
+        planted = planted.replace(without, becomes)
+    path.write_text(planted, encoding="utf-8")
     try:
         built, said = tree.compile()
         if not built:
@@ -135,9 +199,9 @@ def main():
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     holes = [h for h in HOLES if options.only in h.attack or options.only in h.file]
-    wrong = misplaced(holes)
+    wrong = misplaced(holes) + (attack_page.faults(HOLES) if options.check else [])
     if wrong or options.check:
-        print("\n".join(wrong) or f"{len(holes)} holes have their place")
+        print("\n".join(wrong) or f"{len(holes)} holes have their place, and docs/attacks.md says so")
         return 1 if wrong else 0
     tree = Tree(meson_tree.ROOT / "build/attacks", (PROGRAM,))
     print("attacks: a copy is made and built", flush=True)
