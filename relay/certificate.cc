@@ -155,6 +155,18 @@ bool sign(Certificate& certificate, const SigningKey& key, CertificateBytes& out
   return true;
 }
 
+const char* role_name(Role role) noexcept {
+  switch (role) {
+    case Role::kPublish:
+      return "publish";
+    case Role::kAcquire:
+      return "acquire";
+    case Role::kRelay:
+      return "relay";
+  }
+  return "?";
+}
+
 CertificateFault decode(Bytes bytes, Certificate& out) noexcept {
   // The version comes first, so that a later one, which may have another length, is named as such.
   if (bytes.empty()) return CertificateFault::kTooShort;

@@ -63,6 +63,8 @@ enum class Role : uint32_t {
   kRelay = 4,    // passes on tracks of others
 };
 inline constexpr uint32_t kAllRoles = 7;
+// "publish". Static storage.
+const char* role_name(Role role) noexcept;
 
 struct Certificate {
   core::NodeId node{};  // not 0

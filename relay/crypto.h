@@ -154,6 +154,10 @@ class Crypto {
   // Its session has ended: what keys there were need not stay. The session's data core.
   virtual void forget_session(SessionCrypto& session) noexcept { (void)session; }
 
+  // This node's own certificate, by which its host's publishes and acquires are judged. nullptr: there is
+  // none, and everything is allowed. The mesh thread.
+  virtual const Certificate* own() const noexcept { return nullptr; }
+
   // ---- the mesh thread, before handshakes are read or written; to the laboratory's suites it means nothing
   // The monotonic time, of which those that judge certificates know what time of day it is.
   virtual void at(core::Nanos now) noexcept { (void)now; }

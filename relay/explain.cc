@@ -177,6 +177,9 @@ Reason find_reason(const Explanation& e) {
     if (cut != nullptr) return {Cause::feed_cut, cut->link.node, Outcome::ok};
     return {Cause::muted, e.feed, Outcome::ok};
   }
+  // Refused before anybody was asked: by this node's own certificate.
+  if (e.flight_count > 0 && e.flight[0].outcome == Outcome::unauthorized && e.flight[0].node.value == 0)
+    return {Cause::unauthorized, e.self, Outcome::unauthorized};
   if (e.peers == 0) return {Cause::no_peers, {}, Outcome::ok};
   for (const PeerView& peer : e.shown_peers()) {
     if (peer.located) return of_named(e, peer);

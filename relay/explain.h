@@ -29,6 +29,7 @@ struct PeerView {
   LinkStatus link{};
   std::array<char, 33> name{};  // of the configuration
   Nanos heard{-1};              // its newest authenticated packet; < 0: none yet
+  RoleText role_text{};         // why it, or this node, answered UNAUTHORIZED for a role
   bool deaf = false;            // it is heard, and says that it does not hear this node
   bool located = false;         // it is said to have the track
   bool hint = false;            // ... by configuration or host, not by itself

@@ -176,6 +176,19 @@ std::string not_wanted(const Explanation& e, core::NodeId node) {
          ago(e, last.submitted + last.elapsed);
 }
 
+bool has_role_text(const Explanation& e, core::NodeId node) {
+  const PeerView* peer = find_peer(e, node);
+  return peer != nullptr && peer->role_text[0] != 0;
+}
+
+std::string unauthorized(const Explanation& e, const Reason& reason) {
+  if (reason.node == e.self) return "the certificate of this node has no role 'acquire'";
+  if (has_role_text(e, reason.node))
+    return "not between " + node_text(reason.node) +
+           " and this node: " + find_peer(e, reason.node)->role_text.data();
+  return node_text(reason.node) + " does not serve this node (peer.serve = false there)";
+}
+
 // What follows "does not flow: ".
 std::string sentence(const Explanation& e, const Reason& reason) {
   const std::string node = node_text(reason.node);
@@ -209,7 +222,7 @@ std::string sentence(const Explanation& e, const Reason& reason) {
     case Cause::busy:
       return node + " has it and has no room for another request" + when;
     case Cause::unauthorized:
-      return node + " does not serve this node (peer.serve = false there)" + when;
+      return unauthorized(e, reason) + when;
     case Cause::epoch:
       return node + " and this node know different publications of it (" + outcome_name(reason.outcome) +
              when + ")";
@@ -312,6 +325,9 @@ std::string next_step(const Explanation& e) {
     case Cause::busy:
       return "see limits.max_requests and limits.max_outputs_per_core of " + node;
     case Cause::unauthorized:
+      if (reason.node == e.self || has_role_text(e, reason.node))
+        return "if it is to be allowed, have a certificate signed that has the role, and give it to that "
+               "node";
       return "if this node is to be served, set peer.serve = true for it in the configuration of " + node;
     case Cause::epoch:
       return "acquire it again: locations agree within a round trip of the last announcement";

@@ -41,6 +41,23 @@ core::Result<void> compare(const NodeConfig& config, const Certificate& own) {
   return {};
 }
 
+// What the configuration has the node do, its certificate allows; else each of these would be refused for as
+// long as the node runs.
+core::Result<void> check_roles(const NodeConfig& config, const Certificate& own) {
+  const auto lacks = [&](Role role, const char* tables, const char* what) {
+    const std::string name = role_name(role);
+    return about("certificate", config.security.certificate + " has no role '" + name + "', and " + tables +
+                                    " " + what +
+                                    " tracks: have one signed that has it (trunkline keys node --role " +
+                                    name + ", and those that it has), or take out " + tables);
+  };
+  if (!config.ingest.empty() && !own.has(Role::kPublish))
+    return lacks(Role::kPublish, "[[ingest]]", "publishes");
+  if (!config.egress.empty() && !own.has(Role::kAcquire))
+    return lacks(Role::kAcquire, "[[egress]]", "acquires");
+  return {};
+}
+
 }  // namespace
 
 Trust NodeKeys::trust() const noexcept {
@@ -77,6 +94,7 @@ core::Result<NodeKeys> read_node_keys(const NodeConfig& config, uint64_t unix_s)
                                     " (security.secret is " + config.security.secret + ")");
   }
   if (auto same = compare(config, own); !same) return same.error();
+  if (auto allowed = check_roles(config, own); !allowed) return allowed.error();
   return keys;
 }
 

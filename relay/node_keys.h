@@ -3,7 +3,7 @@
 //
 // Every fault ends in a sentence that names the key of the configuration, the file, and what to do: a secret
 // that others can read, a certificate that is expired, of another cluster, node, region or key, a signer that
-// is not trusted.
+// is not trusted, a role that the configured tracks need and the certificate has not.
 //
 // Control path: blocks on files, allocates. The secret lies in locked memory (relay/secret.h) once a
 // SealedIdentity has it; until then in a Secret, which is overwritten when it goes.

@@ -29,6 +29,7 @@ class SealedCrypto final : public Crypto {
     suites_->key_session(session, keys);
   }
   void forget_session(SessionCrypto& session) noexcept override { suites_->forget_session(session); }
+  const Certificate* own() const noexcept override { return &identity_->own(); }
   void at(core::Nanos now) noexcept override;
   void under_load(bool under_load) noexcept override { identity_->set_under_load(under_load); }
 

@@ -32,6 +32,10 @@ void MeshState::refuse_acquire(const HostCommand& c, Outcome outcome, const char
 
 void MeshState::on_acquire(const HostCommand& c) {
   counters.add(MeshCounter::acquires);
+  if (!may(Role::kAcquire)) {
+    counters.add(MeshCounter::host_unauthorized);
+    return refuse_acquire(c, Outcome::unauthorized, lack_text({config.id, Role::kAcquire}).data());
+  }
   const core::TrackId key = handle_key(kWaiterHandle, c.queue, c.handle);
   if (handle_table.find(key)) {
     return refuse_acquire(c, Outcome::internal, "this queue already has an acquisition with this handle");
@@ -326,6 +330,15 @@ void MeshState::describe(const Verdict& verdict, HostEvent& e) const {
         return;
       }
       break;
+    case Outcome::unauthorized:
+      if (verdict.link == kNoLink || links[verdict.link].role_text[0] == 0) break;
+      std::snprintf(e.text.data(), e.text.size(), "%s", links[verdict.link].role_text.data());
+      return;
+    case Outcome::moved:
+      if (verdict.link == kNoLink || may(links[verdict.link], Role::kRelay)) break;
+      std::snprintf(e.text.data(), e.text.size(), "node %llu knows who has it, and may not relay it: %s",
+                    node, lack_text({e.node, Role::kRelay}).data());
+      return;
     case Outcome::no_reply:
       std::snprintf(e.text.data(), e.text.size(), "node %llu was asked and has not answered", node);
       return;

@@ -60,8 +60,13 @@ void MeshState::on_answer(Link& l, const Answer& m) {
   }
   attempt_logs[t].answered(asked.track_id, l.node, m.outcome, now);
   if (!ok) return negative_answer(a, m);
-  if (const Outcome refused = fence(t, m); refused != Outcome::ok) {
-    counters.add(MeshCounter::answers_fenced);
+  if (const Outcome refused = fence(t, l, m); refused != Outcome::ok) {
+    if (refused == Outcome::unauthorized) {
+      refuse_feed(l, m.nodes());
+      attempt_logs[t].answered(asked.track_id, l.node, refused, now);
+    } else {
+      counters.add(MeshCounter::answers_fenced);
+    }
     refuse_answer(a, refused);
     if (refused == Outcome::moved) over(tracks[t].feed, refused, l.node);
     return;
@@ -99,17 +104,18 @@ void MeshState::pending_answer(uint32_t a, const Answer& m) {
   attempt_logs[asked.track].pending(asked.track_id, links[asked.link].node);
 }
 
-// What is wrong with the way that the media takes: it comes through this node, or over more links than a
-// packet may cross, so that nothing can arrive. OK: nothing is.
-Outcome MeshState::refused_path(const Answer& m) const {
+// What is wrong with the way that the media takes: the peer may not offer it, it comes through this node, or
+// over more links than a packet may cross, so that nothing can arrive. OK: nothing is.
+Outcome MeshState::refused_path(const Link& l, const Answer& m) const {
+  if (!may_feed(l, m.nodes())) return Outcome::unauthorized;
   if (!config.rules.loop_check) return Outcome::ok;
   if (passes(m.nodes(), config.id)) return Outcome::loop;
   return m.nodes().size() > kPublishedTtl ? Outcome::not_here : Outcome::ok;
 }
 
 // Why this OK cannot be taken; OK: it can.
-Outcome MeshState::fence(uint32_t t, const Answer& m) const {
-  if (const Outcome refused = refused_path(m); refused != Outcome::ok) return refused;
+Outcome MeshState::fence(uint32_t t, const Link& l, const Answer& m) const {
+  if (const Outcome refused = refused_path(l, m); refused != Outcome::ok) return refused;
   if (config.rules.epochs && m.generation < newest_announced(t)) return Outcome::stale_epoch;
   const Track& track = tracks[t];
   if (track.feed_state == FeedState::kNone) return Outcome::ok;
@@ -135,7 +141,8 @@ void MeshState::ok_again(uint32_t a, const Answer& m) {
   Ask& asked = asks[a];
   Track& track = tracks[asked.track];
   const bool ok = m.outcome == Outcome::ok;
-  const Outcome refused = ok ? refused_path(m) : Outcome::ok;
+  Link& l = links[asked.link];
+  const Outcome refused = ok ? refused_path(l, m) : Outcome::ok;
   const bool same = ok && m.generation == asked.generation &&
                     publisher(m.nodes()) == publisher({asked.path.data(), asked.path_length});
   // A way that became too long carries nothing, and may be short again in a moment: whoever has the track
@@ -148,6 +155,10 @@ void MeshState::ok_again(uint32_t a, const Answer& m) {
     if (!ok) unlink_ask(a);  // it does not know of us: nothing to release
     const bool looped = refused == Outcome::loop;
     if (looped) counters.add(MeshCounter::feeds_looped);
+    if (refused == Outcome::unauthorized) {
+      refuse_feed(l, m.nodes());
+      return over(a, refused, {});
+    }
     if (too_long) return over(a, Outcome::stalled, {});
     const bool is_gone = ok || m.outcome == Outcome::not_here || m.outcome == Outcome::stale_epoch;
     return over(a, looped ? Outcome::loop : is_gone ? Outcome::gone : m.outcome, m.node);
@@ -217,12 +228,19 @@ void MeshState::negative_answer(uint32_t a, const Answer& m) {
   asked.state = AskState::kNegative;
   asked.outcome = m.outcome;
   unlink_ask(a);
+  if (m.outcome == Outcome::unauthorized) {
+    RoleText& text = links[asked.link].role_text;
+    text = {};
+    std::copy_n(m.text.begin(), std::min(m.text.size(), text.size() - 1), text.begin());
+  }
   // The newest publisher knows. So does a node that only a hint names, once every peer has announced all it
   // has: whoever else had the track would have said so, and nobody has.
   const bool hinted = loc != kNil && locations[loc].hint;
   const bool alone = config.full_mesh && newest_announced(track) == 0 && all_views_complete();
   asked.authoritative = m.authoritative && asked.hop_limit == 0 && (asked.named || (hinted && alone));
   if (m.outcome == Outcome::moved || m.outcome == Outcome::draining) follow(a, m);
+  const bool could_relay = m.outcome == Outcome::moved && leads_elsewhere(asked);
+  if (could_relay && !may(links[asked.link], Role::kRelay)) counters.add(MeshCounter::relays_unauthorized);
   const bool elsewhere = m.outcome == Outcome::not_here || m.outcome == Outcome::gone ||
                          (m.outcome == Outcome::moved && asked.hop_limit == 0);
   if (elsewhere && hinted) drop_location(loc);

@@ -217,6 +217,7 @@ void MeshState::ask_everyone(uint32_t t) {
     Link* nearest = nullptr;
     for (Link& l : links) {
       if (!l.can_ask() || feeds(track, l.id) || find_ask(t, l.id) != kNil) continue;
+      if (!may(l, Role::kPublish) && !may(l, Role::kRelay)) continue;  // it has nothing to give
       if (nearest == nullptr || l.rtt.smoothed() < nearest->rtt.smoothed()) nearest = &l;
     }
     if (nearest == nullptr || !ask(t, *nearest, false)) break;
@@ -246,10 +247,11 @@ uint8_t MeshState::relay_hops(const Track& track) const {
   return hops;
 }
 
-// Whether that peer said that it is where we have no way to.
+// Whether that peer said that it is where we have no way to, and may ask there for us.
 bool MeshState::could_relay(const Track& track, const Ask& asked) const {
   const bool moved = asked.state == AskState::kNegative && asked.outcome == Outcome::moved;
-  if (!moved || asked.hop_limit > 0 || !links[asked.link].can_ask()) return false;
+  const Link& l = links[asked.link];
+  if (!moved || asked.hop_limit > 0 || !l.can_ask() || !may(l, Role::kRelay)) return false;
   const Link* there = find_link(asked.moved_to);
   return leads_elsewhere(asked) || (there != nullptr && feeds(track, there->id));
 }

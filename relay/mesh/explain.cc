@@ -108,6 +108,7 @@ PeerView MeshState::view_of(const Link& l, uint32_t t) const {
   std::snprintf(view.name.data(), view.name.size(), "%s", config.peers[l.id].name.c_str());
   if (l.active >= 0) view.heard = l.heard;
   view.deaf = l.deaf;
+  view.role_text = l.role_text;
   const uint32_t loc = t == kNil ? kNil : find_location(t, l.id);
   if (loc == kNil) return view;
   const Location& location = locations[loc];

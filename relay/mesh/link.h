@@ -113,11 +113,13 @@ struct alignas(core::kCacheLine) Link {
   // ---- what is known of the peer (liveness.cc)
   Nanos since{};  // of the present LinkState
   LinkState shown = LinkState::kConnecting;
-  uint64_t incarnation = 0;  // the highest seen
-  uint8_t cores = 0;         // of the peer
-  bool foreign = false;      // without rules.versions: no version in common, and up all the same
-  bool lease_over = false;   // silent for so long that what it said and asked no longer counts
-  PeerHealth health;         // what came of our requests
+  uint64_t incarnation = 0;    // the highest seen
+  uint8_t cores = 0;           // of the peer
+  bool foreign = false;        // without rules.versions: no version in common, and up all the same
+  bool lease_over = false;     // silent for so long that what it said and asked no longer counts
+  PeerHealth health;           // what came of our requests
+  uint32_t roles = kAllRoles;  // what the certificate of the session in use allows it (roles.cc)
+  uint32_t roles_missed = 0;   // those of the others that it has tried to use in this session
 
   // ---- control (pump.cc)
   explicit Link(uint32_t window) : stream(window) {}
@@ -155,6 +157,7 @@ struct alignas(core::kCacheLine) Link {
   uint16_t message_length = 0;
   std::array<uint8_t, kMaxFrameBytes> message{};  // the datagram to repeat: msg1 or msg2
   std::array<char, 192> text{};                   // incompatible: why
+  RoleText role_text{};  // why it refused a request in this session, or its OK was refused, for a role
 
   bool can_ask() const { return alive && !incompatible; }
 };

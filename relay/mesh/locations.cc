@@ -74,6 +74,7 @@ void MeshState::drop_location(uint32_t loc) {
 void MeshState::on_announce(Link& l, const Announce& m) {
   counters.add(MeshCounter::announcements_received);
   if (!config.rules.peer_locations) return;
+  if (!may(l, Role::kPublish)) return missed_role(l, Role::kPublish, MeshCounter::announcements_unauthorized);
   const uint32_t t = get_track(m.track);
   if (t == kNil) return;
   Track& track = tracks[t];

@@ -126,6 +126,9 @@ struct LinkStatus {
   std::array<char, 192> text{};  // kIncompatible: setting, mine, theirs
 };
 
+// One sentence that names a certificate and the role that it has not; zero-terminated.
+using RoleText = std::array<char, 128>;
+
 // ---- counters
 // -------------------------------------------------------------------------------------------------
 
@@ -173,6 +176,12 @@ struct LinkStatus {
   X(feeds_replaced,        "feeds that got another source without their subscribers' knowledge")       \
   X(feeds_superseded,      "feeds and publications that a newer generation elsewhere ended")           \
   X(feeds_looped,          "feeds ended because their path came to pass this node")                    \
+  X(announcements_unauthorized, "announcements not applied: of a peer whose certificate lacks the role publish")  \
+  X(requests_unauthorized, "requests of peers refused: without the role acquire, or for others without relay") \
+  X(answers_unauthorized,  "OKs refused: own tracks of a peer without publish, others' without relay")  \
+  X(relays_unauthorized,   "peers that knew where a track is, and may not relay it")                    \
+  X(relaying_unauthorized, "requests of peers refused: this node's own certificate lacks the role relay") \
+  X(host_unauthorized,     "publishes and acquires of the host that this node's certificate does not allow") \
   X(leases_over,           "peers whose silence outlasted their lease")                                \
   X(table_full,            "announcements or acquires that found the track table full")              \
   X(labels_resting,        "acquires refused because every free label still rests")

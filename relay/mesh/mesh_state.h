@@ -106,6 +106,19 @@ struct MeshState {
   void forget_peer(Link& l);
   void link_news(Link& l);  // those who asked it, or could, look again
 
+  // ---- roles.cc
+  bool may(Role role) const;  // this node
+  static bool may(const Link& l, Role role) { return (l.roles & static_cast<uint32_t>(role)) != 0; }
+  void take_roles(Link& l);
+  void missed_role(Link& l, Role role, MeshCounter counter);
+  static RoleText lack_text(const Lack& lack);
+  static Role role_to_ask(const Link& l, const Acquire& m);
+  static Role role_to_feed(const Link& l, std::span<const core::NodeId> path);
+  static bool may_feed(const Link& l, std::span<const core::NodeId> path) {
+    return may(l, role_to_feed(l, path));
+  }
+  void refuse_feed(Link& l, std::span<const core::NodeId> path);
+
   // ---- pump.cc
   void on_control(const Frame& frame);
   void on_messages(Link& l, std::span<const uint8_t> bytes);
@@ -118,6 +131,7 @@ struct MeshState {
   bool pump_changes(Link& l);
   bool pump_removals(Link& l);
   Acquire request(const Link& l, const Ask& ask) const;
+  const Serve* asks_for(const Track& track) const;
   void sweep(Link& l);  // what the peer's last view does not contain
   template <class M>
   bool append(Link& l, const M& message);
@@ -147,7 +161,7 @@ struct MeshState {
   void on_unpublish(const HostCommand& c);
   void end_publication(uint32_t p);
   void go_live(uint32_t p);
-  void publish_failed(const HostCommand& c, const char* text);
+  void publish_failed(const HostCommand& c, const char* text, Outcome outcome = Outcome::internal);
   void close_publication(uint32_t p);
   bool changes_told() const;
   void leave_untold(bool all);
@@ -236,8 +250,8 @@ struct MeshState {
   void on_ended(Link& l, const Ended& m);
   void take_details(Ask& asked, const Answer& m);
   void pending_answer(uint32_t a, const Answer& m);
-  Outcome refused_path(const Answer& m) const;
-  Outcome fence(uint32_t t, const Answer& m) const;
+  Outcome refused_path(const Link& l, const Answer& m) const;
+  Outcome fence(uint32_t t, const Link& l, const Answer& m) const;
   void refuse_answer(uint32_t a, Outcome outcome);
   void ok_again(uint32_t a, const Answer& m);
   void over(uint32_t a, Outcome reason, core::NodeId moved_to);
@@ -271,6 +285,7 @@ struct MeshState {
     uint64_t generation = 0;
     core::NodeId node{};
     bool certain = true;  // of NOT_HERE and GONE: we would know
+    Lack lack{};
   };
   static std::optional<Denial> other_epoch(uint64_t believed, uint64_t generation);
   uint64_t generation_here(uint32_t t) const;
@@ -284,6 +299,7 @@ struct MeshState {
   void repeat_serve(Link& l, uint32_t s, const Acquire& m);
   void answer_request(Link& l, const Acquire& m, uint32_t t);
   Denial denial(uint32_t t, const Link& l, const Acquire& m) const;
+  void decline_relaying(Link& l, const Acquire& m, uint32_t t);
   bool pass_on(Link& l, const Acquire& m, uint32_t t);
   void busy(Link& l, uint64_t request_id);
   uint32_t new_serve(Link& l, const Acquire& m, uint32_t t);

@@ -23,13 +23,13 @@ Publication* MeshState::live_publication(const Track& t) {
   return &publications[t.publication];
 }
 
-void MeshState::publish_failed(const HostCommand& c, const char* text) {
+void MeshState::publish_failed(const HostCommand& c, const char* text, Outcome outcome) {
   HostEvent e;
   e.kind = HostEventKind::kPublishFailed;
   e.queue = c.queue;
   e.handle = c.handle;
   e.track = c.track;
-  e.outcome = Outcome::internal;
+  e.outcome = outcome;
   e.elapsed = now - c.submitted;
   std::snprintf(e.text.data(), e.text.size(), "%s", text);
   event(e);
@@ -37,6 +37,10 @@ void MeshState::publish_failed(const HostCommand& c, const char* text) {
 
 void MeshState::on_publish(const HostCommand& c) {
   char text[160];
+  if (!may(Role::kPublish)) {
+    counters.add(MeshCounter::host_unauthorized);
+    return publish_failed(c, lack_text({config.id, Role::kPublish}).data(), Outcome::unauthorized);
+  }
   const core::TrackId key = handle_key(kPublicationHandle, c.queue, c.handle);
   if (handle_table.find(key))
     return publish_failed(c, "this queue already has a publication with this handle");

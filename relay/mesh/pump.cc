@@ -211,11 +211,14 @@ bool MeshState::pump_asks(Link& l) {
     if (!room()) return false;
     spend();
     Ask& ask = asks[l.next_ask];
-    if (ask.state == AskState::kOk && ask.incarnation != l.incarnation) {
-      // What fed this track died with the peer's old incarnation.
+    const bool died = ask.incarnation != l.incarnation;
+    const std::span<const core::NodeId> path(ask.path.data(), ask.path_length);
+    if (ask.state == AskState::kOk && (died || !may_feed(l, path))) {
+      // What fed this track died with the peer's old incarnation, or with the rights of its old certificate.
       const uint32_t a = l.next_ask;
       l.next_ask = ask.of_link.next;
-      over(a, Outcome::link_down, {});
+      if (!died) refuse_feed(l, path);
+      over(a, died ? Outcome::link_down : Outcome::unauthorized, {});
       continue;
     }
     if (!append(l, request(l, ask))) return false;
@@ -245,14 +248,23 @@ Acquire MeshState::request(const Link& l, const Ask& ask) const {
   const Nanos left = tracks[ask.track].search_deadline - now - l.rtt.smoothed() - kBudgetMargin;
   m.budget_us = static_cast<uint32_t>(std::clamp<int64_t>(left.us(), 1, UINT32_MAX));
   // Whoever waits for us has passed these nodes already.
-  for (uint32_t s = tracks[ask.track].serves.first; s != kNil; s = serves[s].of_track.next) {
-    if (serves[s].state != ServeState::kWaiting) continue;
-    m.path = serves[s].path;
-    m.path_length = std::min<uint8_t>(serves[s].path_length, kMaxPath - 1);
-    break;
+  if (const Serve* const serve = asks_for(tracks[ask.track]); serve != nullptr) {
+    m.path = serve->path;
+    m.path_length = std::min<uint8_t>(serve->path_length, kMaxPath - 1);
   }
   m.path[m.path_length++] = config.id;
   return m;
+}
+
+// The peer on whose behalf a request goes out; nullptr: it is this node's own. A node that may not ask for
+// itself asks for those whom it serves, also when none of them waits.
+const Serve* MeshState::asks_for(const Track& track) const {
+  const Serve* fed_by_us = nullptr;
+  for (uint32_t s = track.serves.first; s != kNil; s = serves[s].of_track.next) {
+    if (serves[s].state == ServeState::kWaiting) return &serves[s];
+    fed_by_us = &serves[s];
+  }
+  return may(Role::kAcquire) ? nullptr : fed_by_us;
 }
 
 bool MeshState::pump_releases(Link& l) {

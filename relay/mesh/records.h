@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <span>
 
+#include "relay/certificate.h"
 #include "relay/mesh/labels.h"
 #include "relay/mesh/mesh_node.h"
 #include "relay/mesh/messages.h"
@@ -36,6 +37,12 @@ struct Verdict {
   Outcome outcome = Outcome::not_here;
   bool authoritative = false;
   LinkId link = kNoLink;  // the peer that said so, or that could not be asked
+};
+
+// The role that the certificate of `node` has not: what an UNAUTHORIZED is about. Node 0: of something else.
+struct Lack {
+  core::NodeId node{};
+  Role role = Role::kRelay;
 };
 
 // "Node `link` has the track": announced by it, hinted by configuration or host (generation 0), or told by a
@@ -238,6 +245,7 @@ struct Serve {
   Nanos renew_at{};                           // kWaiting: PENDING is due
   uint64_t generation = 0;                    // kNegative, kEnded: what to say
   core::NodeId node{};                        // MOVED, DRAINING: whom to name
+  Lack lack{};                                // UNAUTHORIZED: the role
   uint32_t view = 0;                          // the link's view in which it was last asked for
   Flow flow;                                  // that the output is on
   std::array<core::NodeId, kMaxPath> path{};  // of the request

@@ -19,6 +19,10 @@ void MeshState::on_acquire_request(Link& l, const Acquire& m) {
     counters.add(MeshCounter::control_rejected);
     return;
   }
+  if (const Role role = role_to_ask(l, m); !may(l, role)) {
+    missed_role(l, role, MeshCounter::requests_unauthorized);
+    return answer_negative(l, m, {Outcome::unauthorized, 0, {}, false, {l.node, role}});
+  }
   const uint32_t t = find_track(m.track);
   const uint32_t s = t == kNil ? kNil : find_serve(t, l.id);
   if (s != kNil && serves[s].id == m.request_id && serves[s].label == m.label) {
@@ -80,6 +84,7 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
       return answer_negative(l, m, *other);
     return add_serve(new_serve(l, m, t));
   }
+  if (!may(Role::kRelay)) return decline_relaying(l, m, t);
   // Packets would not get there from here: they have no hop left.
   if (too_far(track)) {
     if (m.hop_limit == 0 || !may_be_nearer(t, l, m) || !pass_on(l, m, t))
@@ -98,6 +103,16 @@ void MeshState::answer_request(Link& l, const Acquire& m, uint32_t t) {
     }
   }
   if (m.hop_limit == 0 || !pass_on(l, m, t)) answer_negative(l, m, denial(t, l, m));
+}
+
+// This node's certificate does not make it a relay: what a peer feeds to it stays here, and it asks for
+// nobody.
+void MeshState::decline_relaying(Link& l, const Acquire& m, uint32_t t) {
+  const bool asked_further = m.hop_limit > 0;
+  const bool fed_here = tracks[t].feed_state != FeedState::kNone;
+  counters.add(MeshCounter::relaying_unauthorized, asked_further || fed_here ? 1 : 0);
+  const Lack lack{config.id, Role::kRelay};
+  answer_negative(l, m, asked_further ? Denial{Outcome::unauthorized, 0, {}, false, lack} : denial(t, l, m));
 }
 
 // It is asked for with another generation than the one that is here. Not one packet of that may go out:
@@ -252,6 +267,7 @@ void MeshState::answer_negative(Link& l, const Acquire& m, const Denial& denial)
   serve.authoritative = absent && denial.certain;
   serve.generation = denial.generation;
   serve.node = denial.node;
+  serve.lack = denial.lack;
   set_serve(s, ServeState::kNegative);
 }
 

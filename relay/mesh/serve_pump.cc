@@ -56,6 +56,8 @@ bool MeshState::send_negative(Link& l, const Serve& serve) {
   answer.authoritative = serve.authoritative;
   answer.generation = serve.generation;
   answer.node = serve.node;
+  const RoleText why = serve.lack.node.value != 0 ? lack_text(serve.lack) : RoleText{};
+  answer.text = why.data();
   if (serve.outcome == Outcome::busy) answer.retry_after_us = kBusyRetryUs;
   if (!append(l, answer)) return false;
   counters.add(MeshCounter::answers_sent);

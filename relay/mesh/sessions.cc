@@ -93,6 +93,7 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   ++l.session;
   ++l.view;
   l.view_complete = false;
+  take_roles(l);
   l.stream.reset();
   l.next_ask = l.asks.first;
   l.next_change = changes.first;

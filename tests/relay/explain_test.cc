@@ -289,6 +289,16 @@ std::vector<Row> answer_rows() {
        "does not flow: node 2 has it and has no room for another request, 12 ms ago"},
       {Cause::unauthorized, answered(Outcome::unauthorized),
        "does not flow: node 2 does not serve this node (peer.serve = false there), 12 ms ago"},
+      {Cause::unauthorized,
+       [](Scene& s) {
+         s.denied(2, 12, Outcome::unauthorized);
+         std::snprintf(s.peer(2).role_text.data(), 128, "the certificate of node 1 has no role 'acquire'");
+       },
+       "does not flow: not between node 2 and this node: the certificate of node 1 has no role 'acquire', 12 "
+       "ms "
+       "ago"},
+      {Cause::unauthorized, [](Scene& s) { s.located(2), s.ended(Outcome::unauthorized, 0, 12); },
+       "does not flow: the certificate of this node has no role 'acquire'"},
       {Cause::epoch, answered(Outcome::stale_epoch),
        "does not flow: node 2 and this node know different publications of it (STALE_EPOCH, 12 ms ago)"},
       {Cause::loop, answered(Outcome::loop),

@@ -55,7 +55,7 @@ class NodeKeysTest : public testing::Test {
     c.serial = 99;
     c.not_before = kNow - 10;
     c.expires = expires_;
-    c.roles = kAllRoles;
+    c.roles = roles_;
     c.public_key = pair_.public_key;
     EXPECT_TRUE(c.cluster.assign(cluster_) && c.region.assign(region_));
     CertificateBytes bytes{};
@@ -79,6 +79,7 @@ class NodeKeysTest : public testing::Test {
   const SigningKey* by_ = &signer_;
   noise::KeyPair pair_;
   uint64_t node_ = 7, expires_ = kNow + 3'600;
+  uint32_t roles_ = kAllRoles;
   std::string cluster_ = "prod", region_ = "ams";
   NodeConfig config_;
 };
@@ -129,6 +130,25 @@ TEST_F(NodeKeysTest, ACertificateIsForThisNodeItsRegionItsClusterItsKeyAndNow) {
   config_.security.revoked.clear();
   write("node.secret", KeyKind::kNodeSecret, noise::KeyPair::generate(randomness_).secret.bytes());
   expect_fault("certificate", "node.certificate", "key");
+}
+
+TEST_F(NodeKeysTest, TheTracksOfTheConfigurationNeedTheirRole) {
+  roles_ = 4;  // relay
+  renew();
+  EXPECT_EQ(fault(), "");
+  config_.ingest.emplace_back();
+  expect_fault(
+      "certificate", "node.certificate",
+      " has no role 'publish', and [[ingest]] publishes tracks: have one signed that has it (trunkline keys "
+      "node --role publish");
+  roles_ = 1 | 4;
+  renew();
+  EXPECT_EQ(fault(), "");
+  config_.egress.emplace_back();
+  expect_fault("certificate", "node.certificate", " has no role 'acquire', and [[egress]] acquires tracks");
+  roles_ = 1 | 2;
+  renew();
+  EXPECT_EQ(fault(), "");
 }
 
 TEST_F(NodeKeysTest, FilesAreWhatTheyAreSaidToBe) {

@@ -23,13 +23,14 @@ class SealedCluster {
     trust.anchors[0] = signer.public_key;
     trust.anchor_count = 1;
   }
-  CertificateBytes certificate(uint64_t node, const Key& key, uint64_t expires = kUnixNow + 3'600) {
+  CertificateBytes certificate(uint64_t node, const Key& key, uint64_t expires = kUnixNow + 3'600,
+                               uint32_t roles = kAllRoles) {
     Certificate c;
     c.node = {node};
     c.serial = 1'000 + node;
     c.not_before = kUnixNow - 3'600;
     c.expires = expires;
-    c.roles = kAllRoles;
+    c.roles = roles;
     c.public_key = key;
     TL_CHECK(c.cluster.assign("prod") && c.region.assign("ams"));
     CertificateBytes bytes{};
@@ -40,8 +41,9 @@ class SealedCluster {
     const auto key = noise::KeyPair::generate(random);
     return node(id, key);
   }
-  std::unique_ptr<SealedIdentity> node(uint64_t id, const noise::KeyPair& key) {
-    auto made = SealedIdentity::make(key, certificate(id, key.public_key), trust, kUnixNow, random);
+  std::unique_ptr<SealedIdentity> node(uint64_t id, const noise::KeyPair& key, uint32_t roles = kAllRoles) {
+    const CertificateBytes signed_for = certificate(id, key.public_key, kUnixNow + 3'600, roles);
+    auto made = SealedIdentity::make(key, signed_for, trust, kUnixNow, random);
     TL_CHECK(made.has_value());
     return std::move(made).value();
   }

@@ -61,12 +61,9 @@ std::string utc(uint64_t unix_s) {
 
 std::string roles_of(const relay::Certificate& certificate) {
   std::string text;
-  const auto add = [&](relay::Role role, const char* name) {
-    if (certificate.has(role)) text += (text.empty() ? "" : ", ") + std::string(name);
-  };
-  add(relay::Role::kPublish, "publish");
-  add(relay::Role::kAcquire, "acquire");
-  add(relay::Role::kRelay, "relay");
+  for (const relay::Role role : {relay::Role::kPublish, relay::Role::kAcquire, relay::Role::kRelay}) {
+    if (certificate.has(role)) text += (text.empty() ? "" : ", ") + std::string(relay::role_name(role));
+  }
   return text;
 }
 
