@@ -354,14 +354,17 @@ TEST_F(SealedRoles, WhatANewCertificateDoesNotAllowEndsWithoutThePeersWord) {
   mesh_.publish(1, 1, a_);
   mesh_.run_for(kRoundTrip * 2);
   mesh_.acquire(1, 7, b_);
+  mesh_.acquire(0, 8, a_);
   mesh_.run_for(from_ms(100));
   ASSERT_EQ(mesh_.link_outputs(0), 1u);
+  ASSERT_EQ(mesh_.only(0, 8).outcome, Outcome::ok);
   ASSERT_TRUE(located(0, 2));
   renew(1, kRelay);
   mesh_.node(0).deaf_control = true;
   mesh_.run_for(from_s(2) + from_ms(200));
   EXPECT_EQ(mesh_.link_outputs(0), 0u);
   EXPECT_FALSE(located(0, 2));
+  EXPECT_EQ(mesh_.only(0, 8, HostEventKind::kEnded).outcome, Outcome::unauthorized);
 }
 
 }  // namespace
