@@ -255,8 +255,13 @@ void MeshState::on_msg1(const Frame& frame) {
     return refuse_stranger(frame, outlived(l->incarnation, theirs->incarnation));
   }
   if (const auto refusal = judge(make_hello(config, incarnation), *theirs, config.rules)) {
-    send_refusal(*l, frame, *refusal, hash);
-    return refused(*l, *refusal);
+    // It may be an old one, of a life with other settings. An exchange under way goes on, and has the last
+    // word.
+    refuse_stranger(frame, *refusal);
+    if (l->step == HandshakeStep::kIdle) return refused(*l, *refusal);
+    counters.add(MeshCounter::handshakes_refused);
+    incompatible(*l, *refusal);
+    return;
   }
   answer_msg1(*l, frame, *theirs, hash);
 }
@@ -338,26 +343,6 @@ void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, ui
   l.step = HandshakeStep::kAwaitProof;
   l.exchange_at = now;
   l.retry_at = now + kProof;
-  send_message(l, frame.address);
-}
-
-void MeshState::send_refusal(Link& l, const Frame& frame, const Refusal& refusal, uint64_t hash) {
-  // The link's own exchange, if any, is of a higher id and gives way; the sessions stay.
-  if (l.step == HandshakeStep::kAwaitProof && l.made >= 0) remove_session(l, l.made);
-  l.made = -1;
-  l.step = HandshakeStep::kIdle;
-  std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
-  l.handshake->begin();
-  const Handshake::Read read =
-      l.handshake->read(static_cast<uint8_t>(DatagramType::kHandshake1), after_header(bytes, frame.length));
-  const std::optional<Hello> theirs = read.ok ? decode_hello(read.payload) : std::nullopt;
-  std::array<uint8_t, kMaxHelloBytes> payload;
-  const size_t length = encode(refusal, payload);
-  if (!theirs || write_message(l, DatagramType::kHandshake2, theirs->cores[0].receive_index,
-                               std::span(payload).first(length)) == 0) {
-    return;
-  }
-  l.peer_msg1 = hash;
   send_message(l, frame.address);
 }
 

@@ -67,13 +67,13 @@ struct MeshState {
                        size_t length);
   void answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t hash);
   void refuse_answer(Link& l, const Frame& frame, const Hello& theirs);
-  void send_refusal(Link& l, const Frame& frame, const Refusal& refusal, uint64_t hash);
   void begin_handshake(Link& l);
   void send_message(Link& l, const UdpAddress& to);
   void send_handshake(const UdpAddress& to, std::span<const uint8_t> datagram);
   Link* exchange_of(const Frame& frame, HandshakeStep step);
   void handshake_timer(Link& l);
   void refused(Link& l, const Refusal& refusal);
+  bool incompatible(Link& l, const Refusal& refusal);
   uint32_t prepare_session(Link& l, Hello& hello);  // draws receive indexes; returns the slot's parity
   void install_session(Link& l, int8_t parity, const Hello& theirs, const SessionKeys& keys,
                        const UdpAddress& address);

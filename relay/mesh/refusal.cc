@@ -54,6 +54,13 @@ void MeshState::refused(Link& l, const Refusal& refusal) {
     l.retry_at = config.rules.clock_set_back ? now : now + kLongestRetry;
     return;
   }
+  if (incompatible(l, refusal)) l.retry_interval = kLongestRetry;
+  l.retry_interval = std::max(l.retry_interval, kLongestRetry);
+  l.retry_at = now + l.retry_interval;
+}
+
+// What both ends say of it until a session comes about. No exchange is touched. True: it was not known.
+bool MeshState::incompatible(Link& l, const Refusal& refusal) {
   // Those two that agreed once agree as long as both live: this is another start of the peer, or the peer of
   // another start of ours. What the session was about died with the former one.
   if (l.active >= 0) {
@@ -64,10 +71,7 @@ void MeshState::refused(Link& l, const Refusal& refusal) {
   }
   const std::array<char, 192> text = refusal.text();
   const bool same = l.incompatible && std::string_view(l.text.data()) == std::string_view(text.data());
-  if (!same) {
-    l.retry_interval = kLongestRetry;
-    l.told = false;
-  }
+  if (!same) l.told = false;
   if (!l.told && now >= l.heed_at) {
     log(LogLevel::kError, "node %llu is incompatible: %s", static_cast<unsigned long long>(l.node.value),
         text.data());
@@ -79,10 +83,9 @@ void MeshState::refused(Link& l, const Refusal& refusal) {
   l.incompatible_outcome = refusal.code == RefusalCode::kVersion || refusal.code == RefusalCode::kFeature
                                ? Outcome::unsupported
                                : Outcome::config_mismatch;
-  l.retry_interval = std::max(l.retry_interval, kLongestRetry);
-  l.retry_at = now + l.retry_interval;
   show_state(l);
   link_news(l);
+  return !same;
 }
 
 }  // namespace trunkline::relay::mesh

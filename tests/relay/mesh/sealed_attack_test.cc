@@ -249,6 +249,36 @@ TEST_F(SealedAttack, AnOldLifesMsg1DoesNotEndTheExchangeUnderWay) {
   EXPECT_LT(waited, from_s(1));
 }
 
+// The same of a life with other settings, which the other end, started anew itself, knows nothing of. Each
+// end's exchange is under way: node 1's own, and the answer of node 2.
+TEST_F(SealedAttack, AMsg1WithOtherSettingsDoesNotEndTheExchangeUnderWay) {
+  const std::vector<WireSetting> right = mesh_.config(0).wire;
+  mesh_.config(0).wire[0].current = "another";
+  mesh_.config(0).wire[0].accepted = {"another"};
+  mesh_.start_all();
+  mesh_.run_for(from_s(1));
+  ASSERT_EQ(mesh_.link(1, 0).state, LinkState::kIncompatible);
+  ASSERT_EQ(mesh_.link(0, 1).state, LinkState::kIncompatible);
+  const auto old = std::find_if(sent_.begin(), sent_.end(), [](const Sent& sent) {
+    return sent.from == 0 && type_of(sent) == DatagramType::kHandshake1;
+  });
+  ASSERT_NE(old, sent_.end());
+  const std::vector<uint8_t> bytes = old->bytes;
+  for (uint32_t i = 0; i < 2; ++i) mesh_.crash(i);
+  mesh_.config(0).wire = right;
+  mesh_.all_wires({.delay = from_ms(25)});
+  for (uint32_t i = 0; i < 2; ++i) mesh_.restart(i);
+  Nanos waited{};
+  for (; !up() && waited < from_s(5); waited = waited + from_ms(5)) {
+    inject(1, bytes);
+    mesh_.run_for(from_ms(5));
+  }
+  EXPECT_LT(waited, from_ms(300));
+  mesh_.run_for(from_s(1));
+  EXPECT_TRUE(up());
+  EXPECT_LE(to_attacker_, from_attacker_);
+}
+
 // Node 1 is gone, and its last msg1, which nobody has answered yet, is sent by another: a session is made for
 // it, and nobody has its keys. What node 2 sends otherwise, it sends to node 1.
 TEST_F(SealedAttack, AMsg1FromElsewhereMovesNobodyWithoutProof) {
