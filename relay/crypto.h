@@ -104,6 +104,11 @@ class Handshake {
     uint64_t order = 0;
   };
   virtual Read read(uint8_t message, std::span<uint8_t> in) noexcept = 0;
+  // Goes on with the exchange whose msg1 `reader` has just read, as if this object had begun and read it.
+  // Whose a msg1 is, is known only when it has been read, and to read it twice would cost twice. `reader` is
+  // of the same Crypto and expects nobody (below); its exchange is over. After a read that was not ok:
+  // begin().
+  virtual void take_over(Handshake& reader) noexcept = 0;
   // After msg2 was written or read.
   virtual SessionKeys keys() const noexcept = 0;
 

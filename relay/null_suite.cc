@@ -100,6 +100,18 @@ Handshake::Read NullHandshake::read(uint8_t message, std::span<uint8_t> in) noex
   return {true, body.first(length)};
 }
 
+// The nonce that answers is this object's own.
+void NullHandshake::take_over(Handshake& reader) noexcept {
+  auto& from = static_cast<NullHandshake&>(reader);
+  begin();
+  if (from.role_ != Role::kResponder || !from.have_peer_) return;
+  role_ = Role::kResponder;
+  peer_ = from.peer_;
+  have_peer_ = true;
+  from.role_ = Role::kNone;
+  from.have_peer_ = false;
+}
+
 // A function of both nonces and a purpose, the same at both ends.
 NullHandshake::Nonce NullHandshake::derive(uint64_t purpose) const noexcept {
   const bool initiator = role_ == Role::kInitiator;

@@ -159,6 +159,20 @@ Handshake::Read SealedHandshake::read(uint8_t message, std::span<uint8_t> in) no
   }
 }
 
+// What was read holds for this object too, but that it is of the node that this one expects.
+void SealedHandshake::take_over(Handshake& reader) noexcept {
+  auto& from = static_cast<SealedHandshake&>(reader);
+  begin();
+  const bool expected = !has_expected_ || expected_.node.value == 0 || from.peer_.node == expected_.node;
+  if (from.step_ == Step::kGotMsg1 && from.has_peer_ && expected) {
+    noise_ = from.noise_;
+    step_ = Step::kGotMsg1;
+    peer_ = from.peer_;
+    has_peer_ = true;
+  }
+  from.begin();
+}
+
 bool SealedHandshake::check_mac1(uint8_t message, const Key& key, Bytes covered, Bytes mac1) noexcept {
   const bool right = equal_in_constant_time(message_mac(key, message, covered), mac1);
   identity_.counts.add(SealedCounter::wrong_mac1, right ? 0 : 1);

@@ -51,6 +51,32 @@ void BM_SealedHandshake_ReadMsg2(benchmark::State& state) {
     if (!ends.a.read(kMsg2, std::span(ends.msg2).first(ends.msg2_length)).ok) state.SkipWithError("refused");
   }
 }
+// All that a responder does with a msg1: an object that reads anybody's reads it, and the link's answers it.
+void BM_SealedHandshake_AnswerMsg1(benchmark::State& state) {
+  Ends ends;
+  SealedHandshake stranger(*ends.b_node, Suite::kAes128Gcm);
+  Message in, out;
+  for (auto _ : state) {
+    in = ends.msg1;
+    if (!stranger.read(kMsg1, in).ok) state.SkipWithError("refused");
+    ends.b.take_over(stranger);
+    benchmark::DoNotOptimize(ends.b.write(kMsg2, ends.hello, out));
+  }
+}
+// The same, read a second time by the link's instead.
+void BM_SealedHandshake_AnswerMsg1_ReadTwice(benchmark::State& state) {
+  Ends ends;
+  SealedHandshake stranger(*ends.b_node, Suite::kAes128Gcm);
+  Message in, out;
+  for (auto _ : state) {
+    in = ends.msg1;
+    if (!stranger.read(kMsg1, in).ok) state.SkipWithError("refused");
+    in = ends.msg1;
+    ends.b.begin();
+    if (!ends.b.read(kMsg1, in).ok) state.SkipWithError("refused");
+    benchmark::DoNotOptimize(ends.b.write(kMsg2, ends.hello, out));
+  }
+}
 // A stranger who does not know the node's public key.
 void BM_SealedHandshake_WrongMac1(benchmark::State& state) {
   Ends ends;
@@ -79,6 +105,8 @@ BENCHMARK(BM_SealedHandshake_WriteMsg1);
 BENCHMARK(BM_SealedHandshake_ReadMsg1);
 BENCHMARK(BM_SealedHandshake_WriteMsg2);
 BENCHMARK(BM_SealedHandshake_ReadMsg2);
+BENCHMARK(BM_SealedHandshake_AnswerMsg1);
+BENCHMARK(BM_SealedHandshake_AnswerMsg1_ReadTwice);
 BENCHMARK(BM_SealedHandshake_WrongMac1);
 BENCHMARK(BM_SealedHandshake_ForgedMsg1);
 BENCHMARK(BM_SealedHandshake_CookieReply);

@@ -263,7 +263,7 @@ void MeshState::on_msg1(const Frame& frame) {
     incompatible(*l, *refusal);
     return;
   }
-  answer_msg1(*l, frame, *theirs, hash);
+  answer_msg1(*l, frame, *theirs, read.order, hash);
 }
 
 // Whether a msg1 is worth the work of reading it. Under load whoever sends it is to prove its address first:
@@ -315,14 +315,11 @@ void MeshState::answer_stranger(const Frame& msg1, DatagramType type,
   send_handshake(msg1.address, std::span(datagram).first(kHeaderBytes + length));
 }
 
-void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t hash) {
+// The stranger's object has read it, and `order` is what it said.
+void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t order, uint64_t hash) {
   if (l.made >= 0) remove_session(l, l.made);
-  std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
-  l.handshake->begin();
-  const Handshake::Read read =
-      l.handshake->read(static_cast<uint8_t>(DatagramType::kHandshake1), after_header(bytes, frame.length));
-  if (!read.ok) return;
-  l.order = read.order;
+  l.handshake->take_over(*stranger);
+  l.order = order;
   l.ordered_incarnation = theirs.incarnation;
   // Both ends accept it, or one would have been refused.
   const HelloSetting* const suite = theirs.find_setting("suite");

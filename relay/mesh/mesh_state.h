@@ -65,7 +65,7 @@ struct MeshState {
   void refuse_stranger(const Frame& frame, const Refusal& refusal);
   void answer_stranger(const Frame& msg1, DatagramType type, std::array<uint8_t, kMaxFrameBytes>& datagram,
                        size_t length);
-  void answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t hash);
+  void answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t order, uint64_t hash);
   void refuse_answer(Link& l, const Frame& frame, const Hello& theirs);
   void begin_handshake(Link& l);
   void send_message(Link& l, const UdpAddress& to);

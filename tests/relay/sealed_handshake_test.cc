@@ -215,6 +215,41 @@ TEST_F(Sealed, AnObjectForStrangersReadsAnyNodeOfTheCluster) {
   EXPECT_EQ(fault(b_, kMsg1, from_c), CertificateFault::kWrongNode) << "the link to node 1 is not for node 3";
 }
 
+TEST_F(Sealed, ALinksObjectGoesOnWithWhatTheStrangersReadIfItIsOfItsPeer) {
+  SealedHandshake stranger(*b_node_, Suite::kAes128Gcm);
+  ASSERT_TRUE(reads(stranger, kMsg1, written(a_, kMsg1)));
+  ASSERT_FALSE(written(b_, kMsg1).empty()) << "it has a msg1 of its own under way, which ends";
+  b_.take_over(stranger);
+  ASSERT_NE(b_.peer(), nullptr);
+  EXPECT_EQ(b_.peer()->node, core::NodeId{1});
+  EXPECT_EQ(stranger.peer(), nullptr) << "the stranger's exchange is over";
+  EXPECT_TRUE(written(stranger, kMsg2).empty());
+  ASSERT_TRUE(reads(a_, kMsg2, written(b_, kMsg2)));
+  EXPECT_EQ(a_.keys().send_secret, b_.keys().receive_secret);
+  EXPECT_TRUE(reads(b_, kConfirm, written(a_, kConfirm)));
+
+  const auto c_node = cluster_.node(3);
+  SealedHandshake c(*c_node, Suite::kAes128Gcm);
+  c.expect(test::peer_of(*b_node_));
+  ASSERT_TRUE(reads(stranger, kMsg1, written(c, kMsg1)));
+  b_.take_over(stranger);
+  EXPECT_EQ(b_.peer(), nullptr) << "the link to node 1 is not for node 3";
+  EXPECT_TRUE(written(b_, kMsg2).empty());
+  b_.take_over(stranger);
+  EXPECT_TRUE(written(b_, kMsg2).empty()) << "nothing was read";
+}
+
+// It can be told so, by the object that has read it, and by no other.
+TEST_F(Sealed, ARefusedMsg1IsNotTakenOver) {
+  SealedHandshake stranger(*b_node_, Suite::kAes128Gcm);
+  const Buffer msg1 = written(a_, kMsg1);
+  b_node_->set_unix_time(test::kUnixNow + 7'200);
+  EXPECT_EQ(fault(stranger, kMsg1, msg1), CertificateFault::kExpired);
+  b_.take_over(stranger);
+  EXPECT_EQ(b_.peer(), nullptr);
+  EXPECT_TRUE(written(b_, kMsg2).empty());
+}
+
 TEST_F(Sealed, OnlyTheExpectedNodeAnswers) {
   // Node 3's certificate is in order, and it even has node 2's place in the configuration: not its key.
   auto c_node = cluster_.node(3);

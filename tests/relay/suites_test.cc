@@ -176,6 +176,23 @@ TEST_P(Suites, MessagesOutOfOrderOrOfAnotherExchangeAreRefused) {
   EXPECT_TRUE(responder_->read(kConfirm, confirm).ok);
 }
 
+TEST_P(Suites, AnotherObjectGoesOnWithAMsg1ThatWasRead) {
+  auto reader = crypto_->make_handshake();
+  Bytes msg1 = written(*initiator_, kMsg1, "a");
+  ASSERT_TRUE(reader->read(kMsg1, msg1).ok);
+  ASSERT_FALSE(written(*responder_, kMsg1, "").empty()) << "it is in an exchange of its own, which ends";
+  responder_->take_over(*reader);
+  EXPECT_TRUE(written(*reader, kMsg2, "").empty()) << "the reader's is over";
+  Bytes msg2 = written(*responder_, kMsg2, "b");
+  ASSERT_TRUE(initiator_->read(kMsg2, msg2).ok);
+  EXPECT_EQ(initiator_->keys().send_secret, responder_->keys().receive_secret);
+  EXPECT_EQ(initiator_->keys().receive_secret, responder_->keys().send_secret);
+  Bytes confirm = written(*initiator_, kConfirm, "");
+  EXPECT_TRUE(responder_->read(kConfirm, confirm).ok);
+  responder_->take_over(*reader);
+  EXPECT_TRUE(written(*responder_, kMsg2, "").empty()) << "nothing was read, so there is nothing to answer";
+}
+
 TEST_P(Suites, WhatOneEndSealsTheOtherOpens) {
   connect();
   for (size_t payload : {0u, 1u, 7u, 8u, 15u, 16u, 17u, 1200u}) {
