@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "relay/null_suite.h"
 #include "relay/sealed_handshake.h"
 #include "tests/support/seeded_randomness.h"
 
@@ -51,6 +52,24 @@ class SealedCluster {
   SeededRandomness random;
   SigningKey signer;
   Trust trust;
+};
+
+// What a node of MeshHarness needs of cryptography: sealed handshakes, and sessions that are books. `own` is
+// the certificate that the node goes by itself, if it does.
+class SealedTestCrypto final : public Crypto {
+ public:
+  explicit SealedTestCrypto(SealedIdentity& identity, const Certificate* own = nullptr)
+      : identity_(identity), own_(own) {}
+  std::unique_ptr<Handshake> make_handshake() override {
+    return std::make_unique<SealedHandshake>(identity_, Suite::kAes128Gcm);
+  }
+  std::unique_ptr<SessionCrypto> make_session() override { return std::make_unique<NullSession>(); }
+  void key_session(SessionCrypto&, const SessionKeys&) noexcept override {}
+  const Certificate* own() const noexcept override { return own_; }
+
+ private:
+  SealedIdentity& identity_;
+  const Certificate* own_;
 };
 
 inline ExpectedPeer peer_of(const SealedIdentity& identity) {

@@ -15,21 +15,6 @@ using core::from_s;
 
 constexpr uint32_t kPublish = 1, kAcquire = 2, kRelay = 4;
 
-class RoleCrypto final : public Crypto {
- public:
-  RoleCrypto(SealedIdentity& identity, const Certificate* own) : identity_(identity), own_(own) {}
-  std::unique_ptr<Handshake> make_handshake() override {
-    return std::make_unique<SealedHandshake>(identity_, Suite::kAes128Gcm);
-  }
-  std::unique_ptr<SessionCrypto> make_session() override { return std::make_unique<NullSession>(); }
-  void key_session(SessionCrypto&, const SessionKeys&) noexcept override {}
-  const Certificate* own() const noexcept override { return own_; }
-
- private:
-  SealedIdentity& identity_;
-  const Certificate* own_;
-};
-
 class SealedRoles : public MeshNodeTest {
  protected:
   struct Holder {
@@ -55,7 +40,7 @@ class SealedRoles : public MeshNodeTest {
     }
     mesh_.make_crypto = [this](MeshHarness::Node& node) {
       const size_t i = node.config.id.value - 1;
-      return std::make_unique<RoleCrypto>(*identities_[i], honest_[i] ? &own_[i] : nullptr);
+      return std::make_unique<test::SealedTestCrypto>(*identities_[i], honest_[i] ? &own_[i] : nullptr);
     };
   }
   void start() {
