@@ -6,10 +6,10 @@
 
 #include "bench/seal/frame_port.h"
 #include "bench/seal/hop.h"
-#include "bench/seal/sealed_sessions.h"
 #include "io/page_source.h"
 #include "io/thread.h"
 #include "relay/packet_path.h"
+#include "tests/support/sealed_sessions.h"
 
 namespace trunkline::bench {
 namespace {
@@ -192,7 +192,7 @@ class RelayHop final : public Hop {
 
   uint32_t payload_, outputs_, slice_;
   relay::NodeConfig config_;
-  SealedSessions crypto_{relay::Suite::kAes128Gcm};
+  tests::SealedSessions crypto_{relay::Suite::kAes128Gcm};
   std::vector<std::unique_ptr<relay::SessionCrypto>> peers_;  // by link: 0 sends
   io::MmapPageSource pages_;
   FramePort port_;

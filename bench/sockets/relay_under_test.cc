@@ -10,13 +10,13 @@
 #include <cstring>
 #include <memory>
 
-#include "bench/seal/sealed_sessions.h"
 #include "bench/sockets/forwarders.h"
 #include "core/histogram.h"
 #include "io/page_source.h"
 #include "io/port_factory.h"
 #include "relay/null_suite.h"
 #include "relay/packet_path.h"
+#include "tests/support/sealed_sessions.h"
 
 namespace trunkline::bench {
 namespace {
@@ -39,7 +39,7 @@ core::UdpAddress address(const char* ip, uint16_t port) {
 
 std::unique_ptr<Crypto> crypto_of(Suite suite, core::Rng& rng) {
   if (suite == Suite::kNull) return std::make_unique<NullCrypto>(rng);
-  return std::make_unique<SealedSessions>(suite);
+  return std::make_unique<tests::SealedSessions>(suite);
 }
 
 // The same secrets at both ends, without a handshake.

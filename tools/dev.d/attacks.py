@@ -6,9 +6,12 @@ those that the attack is named by must fail. Without a planted hole all of them 
 docs/attacks.md lists the same attacks for people, and those that no hole stands for.
 
 usage: tools/dev attacks [--only WORD] [--check]
+       tools/dev attacks --forge [N]
     --only WORD   the attacks whose name or file has it
     --check       plants nothing: each hole's place is there, once, and docs/attacks.md is true. For the short tier of
                   tests
+    --forge N     plants nothing: so many forged and repeated datagrams (100 000 000 unless said) are thrown at the packet
+                  path, and what became of them is printed (tests/relay/forgeries_test.cc)
 
 Exit code 0: each hole was noticed.
 """
@@ -170,6 +173,18 @@ HOLES = (
     Hole("a configuration that needs a role which the certificate has not", "relay/node_keys.cc",
          "  if (auto allowed = check_roles(config, own); !allowed) return allowed.error();\n", "  (void)check_roles;\n",
          "NodeKeys*"),
+    Hole("a datagram twice in one burst", "relay/packet_path_open.cc",
+         "    if (opening_window_->commit(open_counters_[i]) != LaneReplayWindow::Verdict::kNew) {\n",
+         "    if (opening_window_->commit(open_counters_[i]); false) {\n", "Forgeries*"),
+    Hole("a packet twice in one burst that leaves in its frame", "relay/packet_path_open.cc",
+         "    if (opening_window_->commit(open_counters_[i]) != LaneReplayWindow::Verdict::kNew) [[unlikely]] {\n",
+         "    if (opening_window_->commit(open_counters_[i]); false) {\n", "Forgeries*"),
+    Hole("a packet twice in one burst that leaves for several", "relay/packet_path_open.cc",
+         "  if (opening_window_->commit(open_counters_[at]) != LaneReplayWindow::Verdict::kNew) {\n",
+         "  if (opening_window_->commit(open_counters_[at]); false) {\n", "Forgeries*"),
+    Hole("a session index of which only the slot is right", "relay/session_table.h",
+         "return s.state != Session::State::kFree && s.receive_index == session_index ? &s : nullptr;",
+         "return s.state != Session::State::kFree ? &s : nullptr;", "Forgeries*"),
     Hole("being talked out of sealing", "relay/config_validate.cc", "  if (null && sealed) {", "  if (false) {",
          "SecurityConfig*"),
     Hole("a secret key that others can read", "relay/key_files.cc", "  if ((content.mode & 077u) != 0) {",

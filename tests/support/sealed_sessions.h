@@ -1,5 +1,5 @@
-// SealedSessions: a Crypto whose sessions are those of a sealed suite, for benches that install sessions by
-// hand, as the mesh thread would. There are no handshakes, and nobody to ask for one.
+// SealedSessions: a Crypto whose sessions are those of a sealed suite, for tests and benches that install
+// sessions by hand, as the mesh thread would. There are no handshakes, and nobody to ask for one.
 //
 // A process makes its own after it has forked: keys do not go with a fork (relay/key_memory.h).
 #pragma once
@@ -9,13 +9,14 @@
 #include "core/check.h"
 #include "relay/sealed_suite.h"
 
-namespace trunkline::bench {
+namespace trunkline::tests {
 
 class SealedSessions final : public relay::Crypto {
  public:
-  // Contract: this build and this CPU have the suite, as relay::SealedSuite::make() says. One data core.
-  explicit SealedSessions(relay::Suite suite) {
-    auto made = relay::SealedSuite::make(suite, 1);
+  // Contract: this build and this CPU have the suite, as relay::SealedSuite::make() says. `cores`: with how
+  // many ids its sessions are called.
+  explicit SealedSessions(relay::Suite suite, uint32_t cores = 1) {
+    auto made = relay::SealedSuite::make(suite, cores);
     TL_CHECK(made);
     suite_ = std::move(*made);
   }
@@ -30,4 +31,4 @@ class SealedSessions final : public relay::Crypto {
   std::unique_ptr<relay::SealedSuite> suite_;
 };
 
-}  // namespace trunkline::bench
+}  // namespace trunkline::tests
