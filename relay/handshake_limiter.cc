@@ -6,20 +6,37 @@
 
 namespace trunkline::relay {
 
+HandshakeLimiter::Bucket HandshakeLimiter::bucket_of(const core::UdpAddress& from) noexcept {
+  Bucket bucket;
+  std::memcpy(&bucket.network, from.ip, sizeof bucket.network);
+  bucket.family = from.family;
+  return bucket;
+}
+
+void HandshakeLimiter::keep_place_for(const core::UdpAddress& peer) {
+  const Bucket wanted = bucket_of(peer);
+  const auto at = std::ranges::lower_bound(kept_, wanted, &Bucket::before);
+  if (at == kept_.end() || !at->same_source(wanted)) kept_.insert(at, wanted);
+}
+
 // The source's bucket; else a place whose bucket is full, made its own; else nothing.
 HandshakeLimiter::Bucket* HandshakeLimiter::find(const core::UdpAddress& from, core::Nanos now) noexcept {
-  uint64_t network;
-  std::memcpy(&network, from.ip, sizeof network);
+  const Bucket wanted = bucket_of(from);
+  const auto kept = std::ranges::lower_bound(kept_, wanted, &Bucket::before);
+  if (kept != kept_.end() && kept->same_source(wanted)) return &*kept;
   std::array<uint8_t, 10> name;
-  std::memcpy(name.data(), &network, sizeof network);
-  std::memcpy(name.data() + sizeof network, &from.family, sizeof from.family);
+  std::memcpy(name.data(), &wanted.network, sizeof wanted.network);
+  std::memcpy(name.data() + sizeof wanted.network, &wanted.family, sizeof wanted.family);
   auto& set = sets_[core::keyed_hash(key_, name) % kSets];
   Bucket* free = nullptr;
   for (Bucket& bucket : set) {
-    if (bucket.network == network && bucket.family == from.family) return &bucket;
+    if (bucket.same_source(wanted)) return &bucket;
     if (bucket.full_at <= now) free = &bucket;
   }
-  if (free != nullptr) *free = {network, now, from.family};
+  if (free != nullptr) {
+    *free = wanted;
+    free->full_at = now;
+  }
   return free;
 }
 

@@ -5,16 +5,20 @@
 // A token bucket per source, in a fixed table: a source has four places, chosen by a keyed hash. What is
 // stored is when its bucket will be full again; a bucket that is full by now is as good as none, so places
 // free themselves after 250 ms without a clean-up. With all four taken by others that are not full, a new
-// source is refused: the table never grows, and nobody is thrown out by a newcomer.
+// source is refused: the table never grows, and nobody is thrown out by a newcomer. The sources of the peers
+// that a node is configured with have buckets of their own beside the table: who holds a thousand addresses
+// fills it, and cannot keep them out.
 //
 // Ask it only about sources that have proven their address (by a cookie): a bucket that strangers could empty
 // in another's name would lock that one out.
 //
-// Owner: the mesh thread. 24 KiB, no allocation. Cost: one short hash and four compares.
+// Owner: the mesh thread. 24 KiB and 24 bytes per peer; only keep_place_for() allocates. Cost: a binary
+// search among the peers, one short hash and four compares.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "core/hash.h"
 #include "core/time.h"
@@ -30,6 +34,8 @@ class HandshakeLimiter {
 
   explicit HandshakeLimiter(core::HashKey key) noexcept : key_(key) {}
 
+  // At start, for each peer.
+  void keep_place_for(const core::UdpAddress& peer);
   // Takes a token of `from`. False: none is left, or there is no place for another source. `now` never falls.
   bool try_take(const core::UdpAddress& from, core::Nanos now) noexcept;
 
@@ -41,11 +47,20 @@ class HandshakeLimiter {
     uint64_t network = 0;  // the address's first 64 bits; an IPv4 address and zeros
     core::Nanos full_at{};
     uint16_t family = 0;
+
+    bool same_source(const Bucket& other) const noexcept {
+      return network == other.network && family == other.family;
+    }
+    bool before(const Bucket& other) const noexcept {
+      return network != other.network ? network < other.network : family < other.family;
+    }
   };
+  static Bucket bucket_of(const core::UdpAddress& from) noexcept;
   Bucket* find(const core::UdpAddress& from, core::Nanos now) noexcept;
 
   core::HashKey key_;
   std::array<std::array<Bucket, kWays>, kSets> sets_{};
+  std::vector<Bucket> kept_;  // by network and family
 };
 
 }  // namespace trunkline::relay

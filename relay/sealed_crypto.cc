@@ -26,6 +26,7 @@ core::Result<std::unique_ptr<SealedCrypto>> SealedCrypto::make(const NodeConfig&
   if (!identity) return core::Error{0, "security.certificate: " + identity.error().text};
   made->identity_ = std::move(identity).value();
   made->keys_.key = {};
+  for (const PeerConfig& peer : config.peers) made->identity_->limiter().keep_place_for(peer.address);
   return made;
 }
 

@@ -246,15 +246,30 @@ TEST_F(Limiter, ASourceIsAnIpv4AddressOrAnIpv6NetworkOf64Bits) {
   EXPECT_TRUE(limiter_.try_take(alike, now_)) << "the same bytes in the other family";
 }
 
+// One of many networks, as a holder of a large prefix has them.
+UdpAddress network(uint32_t n) {
+  UdpAddress a = *UdpAddress::parse("[2001:db8::]:7000");
+  a.ip[4] = static_cast<uint8_t>(n >> 16);
+  a.ip[5] = static_cast<uint8_t>(n >> 8);
+  a.ip[6] = static_cast<uint8_t>(n);
+  return a;
+}
+constexpr uint32_t kPlaces = HandshakeLimiter::kSets * HandshakeLimiter::kWays;
+
+TEST_F(Limiter, AFullTableRefusesNoConfiguredPeer) {
+  const UdpAddress peers[] = {kA, *UdpAddress::parse("[2001:db9::1]:7000"),
+                              UdpAddress::v4(192, 0, 2, 9, 7'000)};
+  for (const UdpAddress& peer : peers) limiter_.keep_place_for(peer);
+  limiter_.keep_place_for(kA);  // two peers behind one address share its bucket
+  for (uint32_t n = 0; n < 20 * kPlaces; ++n) limiter_.try_take(network(n), now_);
+  EXPECT_FALSE(limiter_.try_take(UdpAddress::v4(192, 0, 2, 2, 7'000), now_)) << "a stranger finds no place";
+  for (const UdpAddress& peer : peers) {
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(limiter_.try_take(peer, now_)) << i;
+    EXPECT_FALSE(limiter_.try_take(peer, now_)) << "and is limited like anybody";
+  }
+}
+
 TEST_F(Limiter, AFullTableRefusesNewcomersAndFreesItself) {
-  const auto network = [](uint32_t n) {
-    UdpAddress a = *UdpAddress::parse("[2001:db8::]:7000");
-    a.ip[4] = static_cast<uint8_t>(n >> 16);
-    a.ip[5] = static_cast<uint8_t>(n >> 8);
-    a.ip[6] = static_cast<uint8_t>(n);
-    return a;
-  };
-  constexpr uint32_t kPlaces = HandshakeLimiter::kSets * HandshakeLimiter::kWays;
   uint32_t taken = 0;
   for (uint32_t n = 0; n < 20 * kPlaces; ++n) taken += limiter_.try_take(network(n), now_) ? 1 : 0;
   EXPECT_EQ(taken, kPlaces) << "as many sources as places, then nobody new";
