@@ -145,6 +145,17 @@ Handshake::Read ModelHandshake::read(uint8_t message, std::span<uint8_t> in) noe
   return read;
 }
 
+// The nonce that answers is this object's own.
+void ModelHandshake::take_over(Handshake& reader) noexcept {
+  auto& from = static_cast<ModelHandshake&>(reader);
+  begin();
+  if (from.step_ != Step::kGotMsg1) return;
+  step_ = Step::kGotMsg1;
+  asked_ = from.asked_;
+  from.step_ = Step::kIdle;
+  from.asked_ = from.said_ = 0;
+}
+
 SessionKeys ModelHandshake::keys() const noexcept {
   SessionKeys keys;
   keys.suite = Suite::kModel;

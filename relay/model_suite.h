@@ -34,6 +34,7 @@ class ModelHandshake final : public Handshake {
   std::size_t write(uint8_t message, std::span<const uint8_t> payload,
                     std::span<uint8_t> out) noexcept override;
   Read read(uint8_t message, std::span<uint8_t> in) noexcept override;
+  void take_over(Handshake& reader) noexcept override;
   SessionKeys keys() const noexcept override;
   void expect(const ExpectedPeer& peer) noexcept override { expected_ = peer.node; }
 

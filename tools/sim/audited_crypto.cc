@@ -35,6 +35,9 @@ class AuditedHandshake final : public relay::Handshake {
     auditor_.read(life_, message, hash, read.ok);
     return read;
   }
+  void take_over(relay::Handshake& reader) noexcept override {
+    inner_->take_over(*static_cast<AuditedHandshake&>(reader).inner_);
+  }
   relay::SessionKeys keys() const noexcept override { return inner_->keys(); }
   void expect(const relay::ExpectedPeer& peer) noexcept override { inner_->expect(peer); }
   void use(relay::Suite suite) noexcept override { inner_->use(suite); }

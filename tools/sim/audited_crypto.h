@@ -21,6 +21,7 @@ class AuditedCrypto final : public relay::Crypto {
   std::unique_ptr<relay::SessionCrypto> make_session() override;
   void key_session(relay::SessionCrypto& session, const relay::SessionKeys& keys) noexcept override;
   void forget_session(relay::SessionCrypto& session) noexcept override;
+  const relay::Certificate* own() const noexcept override { return inner_->own(); }
   void at(core::Nanos now) noexcept override { inner_->at(now); }
   void under_load(bool under_load) noexcept override { inner_->under_load(under_load); }
 

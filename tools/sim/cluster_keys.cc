@@ -44,6 +44,7 @@ class SeededCrypto final : public relay::Crypto {
     sealed_->key_session(session, keys);
   }
   void forget_session(relay::SessionCrypto& session) noexcept override { sealed_->forget_session(session); }
+  const relay::Certificate* own() const noexcept override { return sealed_->own(); }
   void at(Nanos now) noexcept override { sealed_->at(now); }
   void under_load(bool under_load) noexcept override { sealed_->under_load(under_load); }
 
