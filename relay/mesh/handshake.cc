@@ -131,7 +131,8 @@ void MeshState::handshake_timer(Link& l) {
   // have another reason by now, or none.
   const Nanos longest = l.incompatible ? kLongestBackoff : kLongestRetry;
   const Nanos grown = l.retry_interval.ns == 0 ? kFirstRetry : l.retry_interval * 3 / 2;
-  if (!l.incompatible || l.sends == 1) l.retry_interval = std::min(grown, longest);
+  const bool begins = l.sends == 1 || l.retry_interval.ns == 0;  // or refused the peer in the middle of it
+  if (!l.incompatible || begins) l.retry_interval = std::min(grown, longest);
   const Nanos wait = std::min(l.retry_interval, kLongestRetry);
   // Up to a quarter sooner: nodes that started together do not stay in step.
   const auto quarter = static_cast<uint64_t>(wait.ns / 4);
