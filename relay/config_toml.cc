@@ -16,6 +16,7 @@
 #include "relay/key_files.h"
 #include "relay/mesh/hello.h"
 #include "relay/toml_section.h"
+#include "relay/toml_text.h"
 
 namespace trunkline::relay {
 namespace {
@@ -450,6 +451,11 @@ void read_file(TomlReader& reader, const toml::table& table, NodeConfig& config)
 
 core::Result<NodeConfig> parse_config(std::string_view text, std::string_view file_name) {
   TomlReader reader(file_name, TL_ECONFIG);
+  if (const auto place = misplaced_letter(text)) {
+    const toml::source_position at{place->line, place->column};
+    reader.fail({at, at, nullptr}, "", "a letter beyond ASCII, outside of quotes; put the text into quotes");
+    return reader.error();
+  }
   const toml::parse_result parsed = toml::parse(text, file_name);
   if (!parsed) {
     reader.fail(parsed.error().source(), "", std::string(parsed.error().description()));

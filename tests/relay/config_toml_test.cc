@@ -9,6 +9,7 @@
 #include <string>
 
 #include "relay/include/trunkline/trunkline.h"
+#include "relay/toml_text.h"
 
 namespace trunkline::relay {
 namespace {
@@ -59,6 +60,33 @@ TEST(ConfigToml, AHeaderThatIsNoneIsAnErrorWithItsPlace) {
     const std::string text = error_of(std::string(header));
     EXPECT_TRUE(text.starts_with("n.toml:1:")) << header << ": " << text;
   }
+}
+
+TEST(ConfigToml, ALetterBeyondAsciiStandsInQuotesOrIsAnErrorWithItsPlace) {
+  const auto place = [](std::string_view text) {
+    const auto at = misplaced_letter(text);
+    return at ? std::to_string(at->line) + ":" + std::to_string(at->column) : "none";
+  };
+  EXPECT_EQ(place("a = 1\n\u00e9 = 2\n"), "2:1");
+  EXPECT_EQ(place("a = \u00e9\n"), "1:5");
+  EXPECT_EQ(place("\"\u00e9\u00e9\" = \u00e9"), "1:8") << "a letter is one column";
+  EXPECT_EQ(place("\xef\xbb\xbf[node]"), "none") << "a byte order mark";
+  EXPECT_EQ(place("[node] \xef\xbb\xbf"), "1:8");
+  EXPECT_EQ(place("\x80"), "1:1") << "no letter at all";
+  for (const char* fine : {"# \u00e9\na = 1", "a = \"\u00e9\"", "a = '\u00e9'", R"(a = "\"é")", R"(a = """
+é""é"""")",
+                           R"(a = '''
+é''')",
+                           R"(a = '\' # é)", R"(a = "é)", R"("\)"}) {
+    EXPECT_EQ(place(fine), "none") << fine;
+  }
+  for (const char* wrong :
+       {R"(a = "" é)", R"(a = '\' é)", R"(a = """""" é)", R"(a = "\\" é)", R"(a = '''b''''' é)"})
+    EXPECT_NE(place(wrong), "none") << wrong;
+  const auto read = parse_config("[node]\nid = \u00e9\n", "f.toml");
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().text,
+            "f.toml:2:6: a letter beyond ASCII, outside of quotes; put the text into quotes");
 }
 
 TEST(ConfigToml, ReadsTheExampleWithEveryKey) {
