@@ -177,6 +177,7 @@ struct CoreEvent {
   // kEvidence: what the mesh thread must act on (relay/liveness.h), at most once per 5 ms per session
   uint32_t slot = 0;
   LinkId link = 0;
+  uint32_t receive_index = 0;  // which session it is that has the slot
   Nanos heard{};        // arrival of the newest authenticated datagram
   uint32_t rtt_us = 0;  // a round-trip sample from a heartbeat's echo; 0: none in this report
   uint32_t peer_heard_age_us =

@@ -100,7 +100,8 @@ class Handshake {
     CertificateFault fault{};
     // Of a msg1 that is ok: grows with each that the sender's process writes. One whose order is not above
     // that of an answered msg1 of the same incarnation is a copy that somebody kept, or the sender came back
-    // from a snapshot. 0: the suite does not say.
+    // from a snapshot. Of a msg2: that of the last msg1 which its sender wrote. 0: the suite does not say, or
+    // there was none.
     uint64_t order = 0;
   };
   virtual Read read(uint8_t message, std::span<uint8_t> in) noexcept = 0;

@@ -187,6 +187,7 @@ bool Liveness::report(Session& session, Nanos now) noexcept {
   event.kind = CoreEventKind::kEvidence;
   event.core = core_;
   event.slot = session.slot;
+  event.receive_index = session.receive_index;
   event.link = session.link;
   event.heard = session.last_heard;
   event.rtt_us = !session.reported || session.sampled > session.last_report ? session.rtt_sample_us : 0;

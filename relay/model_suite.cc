@@ -102,7 +102,7 @@ std::size_t ModelHandshake::write(uint8_t message, std::span<const uint8_t> payl
 
   uint8_t* const p = out.data();
   std::memcpy(p, nonce_.data(), kNonceBytes);
-  store_be64(p + kOrderAt, message == kMsg1 ? ++node_.orders_ : 0);
+  store_be64(p + kOrderAt, message == kMsg1 ? ++node_.orders_ : node_.orders_);
   store_be16(p + kLengthAt, static_cast<uint16_t>(payload.size()));
   std::copy(payload.begin(), payload.end(), p + kBodyAt);
   std::memset(p + kBodyAt + payload.size(), 0, length - needed);
@@ -141,7 +141,7 @@ Handshake::Read ModelHandshake::read(uint8_t message, std::span<uint8_t> in) noe
     said_ = mac;
   }
   Read read{true, body.first(length)};
-  if (message == kMsg1) read.order = load_be64(in.data() + kOrderAt);
+  if (message != kConfirm) read.order = load_be64(in.data() + kOrderAt);
   return read;
 }
 

@@ -117,7 +117,7 @@ size_t SealedHandshake::write_msg2(Bytes payload, std::span<uint8_t> out) noexce
   const size_t whole = kSealedMsg2Overhead + payload.size();
   if (whole > kMaxHandshakeBytes || out.size() < whole) return 0;
   std::array<uint8_t, kMaxHandshakeBytes> plaintext;
-  const size_t plain_length = fill_plaintext(0, payload, plaintext);
+  const size_t plain_length = fill_plaintext(identity_.last_order(), payload, plaintext);
   noise::HandshakeState state = noise_;
   const auto ephemeral = identity_.fresh_key_pair();
   const size_t length = state.write(ephemeral, Bytes(plaintext).first(plain_length), out);
@@ -190,7 +190,7 @@ Handshake::Read SealedHandshake::open_plaintext(uint8_t message, Bytes plaintext
   const Bytes payload = in.take(length);
   const Bytes rest = in.take(in.remaining());
   const bool filled = std::all_of(rest.begin(), rest.end(), [](uint8_t byte) { return byte == 0; });
-  const bool canonical = message == kMsg1 ? order != 0 && filled : order == 0 && rest.empty();
+  const bool canonical = message == kMsg1 ? order != 0 && filled : rest.empty();
   if (!in.ok() || !canonical) {
     identity_.counts.add(SealedCounter::forged);
     return {};

@@ -75,6 +75,7 @@ class SealedIdentity {
   bool under_load() const noexcept { return under_load_; }
   // Of the next msg1: 1, 2, 3 and so on, whoever it is for.
   uint64_t next_order() noexcept { return ++order_; }
+  uint64_t last_order() const noexcept { return order_; }  // 0: there was none
   // Of a peer's certificate, now.
   CertificateFault judge(Bytes certificate, const Key& key, Certificate& out) const noexcept;
   // Whether `mac2`, keyed by a cookie for `from`, stands at the end of this message. The secret behind

@@ -37,10 +37,12 @@ std::span<uint8_t> after_header(std::array<uint8_t, kMaxFrameBytes>& datagram, u
   return std::span(datagram).subspan(kHeaderBytes, length - kHeaderBytes);
 }
 
-// Of a msg1, without the place of a cookie at its end: with one it is the same message.
+// Of a msg1, without the place of a cookie at its end, and without the datagram's header, which anybody may
+// have changed: with others it is the same message.
 uint64_t hash_of(const Frame& frame) {
-  const size_t without = std::min<size_t>(kMacBytes, frame.length);
-  return core::keyed_hash({}, std::span(frame.bytes).first(frame.length - without));
+  const size_t without = std::min<size_t>(kMacBytes, frame.length - kHeaderBytes);
+  return core::keyed_hash(
+      {}, std::span(frame.bytes).subspan(kHeaderBytes, frame.length - kHeaderBytes - without));
 }
 
 }  // namespace
@@ -186,8 +188,11 @@ void MeshState::on_msg2(const Frame& frame) {
   if (l->sends == 1 && !l->rtt.known()) {
     l->rtt.sample(static_cast<uint32_t>(std::max<int64_t>(1, (now - l->exchange_at).us())));
   }
+  // Whatever msg1 it wrote before it answered is a copy from now on.
+  if (read.order != 0) l->order = read.order + 1;
+  l->ordered_incarnation = theirs->incarnation;
   const int8_t parity = l->made;
-  install_session(*l, parity, *theirs, l->handshake->keys(), frame.address);
+  install_session(*l, parity, *theirs, l->handshake->keys(), address_of(*l, frame, *theirs));
   if (write_message(*l, DatagramType::kHandshakeConfirm, theirs->cores[0].receive_index, {}) != 0) {
     send_message(*l, frame.address);
   }
@@ -205,6 +210,13 @@ void MeshState::on_cookie(const Frame& frame) {
   } else {
     counters.add(MeshCounter::handshakes_ignored);
   }
+}
+
+// Where the session's datagrams are to go: where the message came from, which proves nothing of who sent it
+// on. So a peer that is heard at its address, and that only replaces its keys, stays there.
+UdpAddress MeshState::address_of(const Link& l, const Frame& frame, const Hello& theirs) const {
+  const bool stays = l.alive && l.active >= 0 && theirs.incarnation == l.incarnation;
+  return stays ? l.sessions[l.active].address : frame.address;
 }
 
 // ---- the responder
@@ -225,18 +237,18 @@ void MeshState::on_msg1(const Frame& frame) {
     counters.add(MeshCounter::handshakes_ignored);
     return;
   }
-  const uint64_t hash = hash_of(frame);
   // A copy of an earlier msg1 that somebody kept: what came of it is over, and this must not end what is now.
   // Or the peer came back from a snapshot, and counts again from where it was then: it is told to be somebody
   // new, which a copy's sender can neither read nor follow.
   const bool stale =
       read.order != 0 && theirs->incarnation == l->ordered_incarnation && read.order < l->order;
-  if (stale && !l->alive)
-    return refuse_stranger(frame, outlived(l->ordered_incarnation, theirs->incarnation));
-  if (stale) {
+  // While what a rekey replaced is still received, its place is not free.
+  if (l->alive && (stale || l->old_until.ns != 0)) {
     counters.add(MeshCounter::handshakes_ignored);
     return;
   }
+  if (stale) return refuse_stranger(frame, outlived(l->ordered_incarnation, theirs->incarnation));
+  const uint64_t hash = hash_of(frame);
   if (l->message_length != 0 && l->peer_msg1 == hash && l->step != HandshakeStep::kAwaitMsg2) {
     if (!l->answer_proven) return send_message(*l, frame.address);  // it was lost, or this is a copy
     if (l->alive) {
@@ -246,25 +258,38 @@ void MeshState::on_msg1(const Frame& frame) {
     // The peer is as it was before it had the answer: a machine that was restored from a snapshot. The same
     // answer would give it the keys of the former session again, and the numbers with which it used them.
   }
-  // Ours wins, and the peer answers it; but not if it must have been lost and its repetition is far, as on a
-  // link that was incompatible and is not any more.
-  if (l->step == HandshakeStep::kAwaitMsg2 && config.id < l->node && now - l->sent_at < kLongestRetry) {
+  // Ours wins, and the peer answers it; but not if it cannot read ours, since it has another key by now, or
+  // if ours must have been lost and its repetition is far, as on a link that was incompatible and is not any
+  // more.
+  const bool can_read_ours = holder == nullptr || !l->key || holder->public_key == *l->key;
+  if (l->step == HandshakeStep::kAwaitMsg2 && config.id < l->node && can_read_ours &&
+      now - l->sent_at < kLongestRetry) {
     counters.add(MeshCounter::handshakes_ignored);
     return;
   }
-  if (theirs->incarnation < l->incarnation) {
-    return refuse_stranger(frame, outlived(l->incarnation, theirs->incarnation));
+  // Of lives, the one that is being answered counts, too: a recording of an earlier one does not end that.
+  const bool awaits_proof = l->step == HandshakeStep::kAwaitProof;
+  const uint64_t known = awaits_proof ? std::max(l->incarnation, l->made_incarnation) : l->incarnation;
+  if (theirs->incarnation < known) {
+    return refuse_stranger(frame, outlived(known, theirs->incarnation));
   }
   if (const auto refusal = judge(make_hello(config, incarnation), *theirs, config.rules)) {
-    // It may be an old one, of a life with other settings. An exchange under way goes on, and has the last
-    // word.
     refuse_stranger(frame, *refusal);
-    if (l->step == HandshakeStep::kIdle) return refused(*l, *refusal);
-    counters.add(MeshCounter::handshakes_refused);
-    incompatible(*l, *refusal);
-    return;
+    return refused_by_us(*l, *refusal);
   }
   answer_msg1(*l, frame, *theirs, read.order, hash);
+}
+
+// A msg1 shows nobody that it is of now: it may be an old one, of a life with other settings. What stands,
+// and an exchange under way, go on, and have the last word; and our own next attempt does not come later for
+// it.
+void MeshState::refused_by_us(Link& l, const Refusal& refusal) {
+  if (l.alive) return;
+  const Nanos before = l.retry_at;
+  if (incompatible(l, refusal) && l.step == HandshakeStep::kIdle) l.retry_interval = kLongestRetry;
+  if (l.step != HandshakeStep::kIdle) return;
+  l.retry_interval = std::max(l.retry_interval, kLongestRetry);
+  l.retry_at = std::min(before, now + l.retry_interval);
 }
 
 // Whether a msg1 is worth the work of reading it. Under load whoever sends it is to prove its address first:
@@ -303,6 +328,7 @@ void MeshState::refuse_stranger(const Frame& frame, const Refusal& refusal) {
   answer_stranger(frame, DatagramType::kHandshake2, answer,
                   stranger->write(static_cast<uint8_t>(DatagramType::kHandshake2),
                                   std::span(payload).first(length), std::span(answer).subspan(kHeaderBytes)));
+  stranger->begin();  // so that nothing of this exchange is left for the next
 }
 
 // The `length` bytes behind the header's place in `datagram`, to the index that the msg1 gives in its header.
@@ -335,7 +361,7 @@ void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, ui
     return;
   }
   l.peer_msg1 = hash;
-  install_session(l, l.made, theirs, l.handshake->keys(), frame.address);
+  install_session(l, l.made, theirs, l.handshake->keys(), address_of(l, frame, theirs));
   l.made_incarnation = theirs.incarnation;
   l.made_cores = theirs.core_count;
   l.step = HandshakeStep::kAwaitProof;
@@ -368,9 +394,12 @@ void MeshState::proven(Link& l) {
   }
   l.step = HandshakeStep::kIdle;
   l.answer_proven = true;
+  if (l.order != 0) ++l.order;  // that msg1 has done its work
   // It may have a new key by now, which its certificate was for.
-  if (const Certificate* const holder = l.handshake->peer(); holder != nullptr)
-    l.handshake->expect({l.node, holder->public_key});
+  if (const Certificate* const holder = l.handshake->peer(); holder != nullptr) {
+    l.key = holder->public_key;
+    l.handshake->expect({l.node, *l.key});
+  }
   activate_session(l, l.made, l.made_incarnation, l.made_cores, Nanos{0});
 }
 

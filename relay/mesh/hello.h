@@ -127,6 +127,10 @@ struct Refusal {
   std::array<char, 192> text() const noexcept;
 };
 
+// How far two incarnations may be apart: a hundred years in milliseconds. A node whose clock stands at 1970
+// still meets the others; and no peer can say or remember one that a node's next start is not raised above.
+inline constexpr uint64_t kFurthestIncarnation = uint64_t{100} * 365 * 86'400'000;
+
 // A peer that gives incarnation `said`, while `remembered` is known of it.
 Refusal outlived(uint64_t remembered, uint64_t said) noexcept;
 
@@ -138,12 +142,12 @@ std::optional<Refusal> decode_refusal(std::span<const uint8_t> payload) noexcept
 uint8_t common_version(const Hello& mine, const Hello& theirs) noexcept;
 
 // Nothing: these two may form a link. Checked in this order: version ranges intersect; cluster equal;
-// required features supported, both ways; the schema fingerprint of the common version equal; and, unless
-// rules.required_settings is off, every setting that the common version requires is there on both sides, and
-// each setting that both have has each side's current value in the other's accepted set. What a version
-// requires is what the profile of `mine` says. Without rules.versions neither versions nor schemas are
-// compared.
-// Whether the node id is known and its incarnation new is the caller's to judge.
+// incarnations not too far apart; required features supported, both ways; the schema fingerprint of the
+// common version equal; and, unless rules.required_settings is off, every setting that the common version
+// requires is there on both sides, and each setting that both have has each side's current value in the
+// other's accepted set. What a version requires is what the profile of `mine` says. Without rules.versions
+// neither versions nor schemas are compared. Whether the node id is known and its incarnation new is the
+// caller's to judge.
 std::optional<Refusal> judge(const Hello& mine, const Hello& theirs, const Rules& rules) noexcept;
 
 }  // namespace trunkline::relay

@@ -80,6 +80,11 @@ std::optional<Refusal> judge(const Hello& mine, const Hello& theirs, const Rules
   if (mine.cluster != theirs.cluster) {
     return Refusal{RefusalCode::kCluster, "cluster", mine.cluster, theirs.cluster};
   }
+  const auto [least, most] = std::minmax(mine.incarnation, theirs.incarnation);
+  if (most - least > kFurthestIncarnation) {
+    return Refusal{RefusalCode::kSetting, "incarnation, a Unix time in ms",
+                   format("%" PRIu64, mine.incarnation), format("%" PRIu64, theirs.incarnation)};
+  }
   if (auto refusal = judge_features(mine, theirs)) return refusal;
   const uint64_t my_schema = mine.fingerprints[version];
   const uint64_t their_schema = theirs.fingerprints[version];

@@ -68,6 +68,7 @@ enum class HandshakeStep : uint8_t {
 struct Session {
   bool installed = false;
   std::array<uint32_t, core::kMaxCores> receive_index{};
+  UdpAddress address{};  // of the peer's core 0
 };
 
 struct alignas(core::kCacheLine) Link {
@@ -90,7 +91,8 @@ struct alignas(core::kCacheLine) Link {
 
   // ---- handshake (handshake.cc)
   std::unique_ptr<Handshake> handshake;
-  Nanos retry_at{};  // send msg1 (again)
+  std::optional<std::array<uint8_t, 32>> key{};  // to which our msg1 is written, where it is known
+  Nanos retry_at{};                              // send msg1 (again)
   Nanos retry_interval{};
   Nanos rekey_at = core::kNever;  // the session's keys are to be replaced then
   Nanos sent_at{};                // when msg1 was last sent
@@ -100,14 +102,17 @@ struct alignas(core::kCacheLine) Link {
   bool answer_proven = false;  // the peer has used it
   Session sessions[2];
   Nanos old_until{};  // the replaced session is removed then; 0: there is none
-  // Of the msg1 that was answered last (Handshake::Read::order), and the incarnation that numbered it.
+  // Which msg1 of the peer is no copy: the least order (Handshake::Read::order), of the incarnation that
+  // numbered it.
   uint64_t order = 0;
   uint64_t ordered_incarnation = 0;
   uint64_t made_incarnation = 0;
   uint8_t made_cores = 0;
   bool incompatible = false;
   bool told = false;  // the log has what `text` says
-  Nanos heed_at{};    // from then on a refusal is logged, or raises the incarnation, again
+  Nanos log_at{};     // from then on the log hears of the peer again
+  Nanos heed_at{};    // from then on a refusal raises the incarnation again
+  Nanos heed_each{};  //   twice as long each time
   Outcome incompatible_outcome = Outcome::config_mismatch;
 
   // ---- what is known of the peer (liveness.cc)

@@ -42,6 +42,8 @@ void MeshState::on_evidence(const CoreEvent& e) {
   if (slot / 2 >= links.size()) return;
   Link& l = links[slot / 2];
   const auto parity = static_cast<int8_t>(slot & 1);
+  // What a data core heard before it took the command to install another there.
+  if (e.core.value >= cores || l.sessions[parity].receive_index[e.core.value] != e.receive_index) return;
   // What was heard before the session was made is of one that had the slot before it.
   if (l.step == HandshakeStep::kAwaitProof && parity == l.made && e.heard > l.exchange_at) proven(l);
   // On the session that was replaced the peer speaks until it hears of the new one: if that never comes, it
@@ -259,6 +261,8 @@ void MeshState::forget_peer(Link& l) {
   const int8_t parity = l.active;
   l.active = -1;
   remove_session(l, parity);
+  // What a rekey replaced goes with it; but not what an exchange is making there.
+  if (l.old_until.ns != 0) remove_session(l, static_cast<int8_t>(1 - parity));
   l.lease_over = true;
   l.view_valid = ++l.view;
   l.health.forget();

@@ -47,6 +47,7 @@ MeshState::MeshState(const NodeConfig& node_config, uint64_t own_incarnation,
       rng(random),
       crypto(crypto_suite),
       incarnation(own_incarnation),
+      started_as(own_incarnation),
       ports(core_ports.begin(), core_ports.end()),
       cores(static_cast<uint32_t>(core_ports.size())),
       tracks(config.limits.max_tracks),
@@ -76,7 +77,8 @@ MeshState::MeshState(const NodeConfig& node_config, uint64_t own_incarnation,
     l.node = peer.id;
     l.configured = peer.address;
     l.handshake = crypto.make_handshake();
-    if (peer.public_key) l.handshake->expect({peer.id, *peer.public_key});
+    l.key = peer.public_key;
+    if (l.key) l.handshake->expect({peer.id, *l.key});
   }
   stranger = crypto.make_handshake();
   for (uint32_t c = 0; c < cores; ++c) {

@@ -66,6 +66,8 @@ struct MeshState {
   void answer_stranger(const Frame& msg1, DatagramType type, std::array<uint8_t, kMaxFrameBytes>& datagram,
                        size_t length);
   void answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t order, uint64_t hash);
+  void refused_by_us(Link& l, const Refusal& refusal);
+  UdpAddress address_of(const Link& l, const Frame& frame, const Hello& theirs) const;
   void refuse_answer(Link& l, const Frame& frame, const Hello& theirs);
   void begin_handshake(Link& l);
   void send_message(Link& l, const UdpAddress& to);
@@ -336,6 +338,7 @@ struct MeshState {
   uint32_t msg1_count = 0;
   bool msg1_load_before = false;  // the window before had too many
   uint64_t incarnation;
+  const uint64_t started_as;  // what it was at first
   std::vector<uint16_t> ports;
   uint32_t cores;
 

@@ -10,10 +10,11 @@ namespace trunkline::relay::mesh {
 
 namespace {
 
-constexpr uint64_t kLargestIncarnation = uint64_t{1} << 53;  // milliseconds: a peer cannot exhaust it
-// A peer with another reason each time fills no log, and one that remembers ever more does not keep us
-// asking.
+// A peer with another reason each time fills no log. One that remembers ever more makes this node, for all
+// its peers, a new incarnation after a second, two, four, and at last once an hour.
+constexpr Nanos kLogEach = core::from_s(1);
 constexpr Nanos kHeedEach = core::from_s(1);
+constexpr Nanos kHeedAtMost = core::from_s(3'600);
 
 }  // namespace
 
@@ -40,13 +41,14 @@ void MeshState::refused(Link& l, const Refusal& refusal) {
       l.retry_at = l.heed_at;
       return;
     }
-    l.heed_at = now + kHeedEach;
+    l.heed_each = std::min(std::max(l.heed_each * 2, kHeedEach), kHeedAtMost);
+    l.heed_at = now + l.heed_each;
     // The peer remembers a later start of ours than this one: our clock was set back. Raise and go on.
     uint64_t remembered = 0;
     const std::string_view text = refusal.theirs.view();
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), remembered);
     if (config.rules.clock_set_back && parsed.ec == std::errc{} && remembered >= incarnation &&
-        remembered < kLargestIncarnation) {
+        remembered < started_as + kFurthestIncarnation) {
       incarnation = remembered + 1;
       log(LogLevel::kWarn, "incarnation raised to %llu: node %llu remembers a later start of this node",
           static_cast<unsigned long long>(incarnation), static_cast<unsigned long long>(l.node.value));
@@ -72,11 +74,11 @@ bool MeshState::incompatible(Link& l, const Refusal& refusal) {
   const std::array<char, 192> text = refusal.text();
   const bool same = l.incompatible && std::string_view(l.text.data()) == std::string_view(text.data());
   if (!same) l.told = false;
-  if (!l.told && now >= l.heed_at) {
+  if (!l.told && now >= l.log_at) {
     log(LogLevel::kError, "node %llu is incompatible: %s", static_cast<unsigned long long>(l.node.value),
         text.data());
     l.told = true;
-    l.heed_at = now + kHeedEach;
+    l.log_at = now + kLogEach;
   }
   l.text = text;
   l.incompatible = true;

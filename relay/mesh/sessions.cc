@@ -11,6 +11,7 @@ namespace {
 constexpr Nanos kLongestRoundTrip = core::from_s(1);  // over any wire, where none was measured
 constexpr Nanos kShortest = core::from_ms(20);        // a measured one may have been a lucky one
 constexpr Nanos kOldSession = core::from_s(1);        // a replaced session still receives what was under way
+constexpr Nanos kLogEach = core::from_s(1);           // a peer that is another each time fills no log
 
 }  // namespace
 
@@ -33,6 +34,7 @@ void MeshState::install_session(Link& l, int8_t parity, const Hello& theirs, con
                                 const UdpAddress& address) {
   Session& session = l.sessions[parity];
   session.installed = true;
+  session.address = address;
   l.foreign = common_version(make_hello(config, incarnation), theirs) == 0;
   CoreCommand c;
   c.kind = CoreCommandKind::kSessionInstall;
@@ -55,7 +57,8 @@ void MeshState::remove_session(Link& l, int8_t parity) {
   if (parity == l.active || !l.sessions[parity].installed) return;
   l.sessions[parity].installed = false;
   l.peer_msg1 = 0;  // the answer that led to it must not be repeated
-  l.old_until = Nanos{0};
+  // Which of the two was replaced: the one that is not used, where none is made in its place.
+  if (l.active != parity && (l.active >= 0 || !l.sessions[1 - parity].installed)) l.old_until = Nanos{0};
   CoreCommand c;
   c.kind = CoreCommandKind::kSessionRemove;
   c.slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(parity);
@@ -102,7 +105,8 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   l.ended = {};
   l.busy_count = 0;
   if (peer_incarnation != l.incarnation) {
-    if (l.incarnation != 0) {
+    if (l.incarnation != 0 && now >= l.log_at) {
+      l.log_at = now + kLogEach;
       log(LogLevel::kInfo, "node %llu is a new incarnation", static_cast<unsigned long long>(l.node.value));
     }
     l.incarnation = peer_incarnation;

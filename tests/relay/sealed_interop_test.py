@@ -63,13 +63,18 @@ def check_certificate(certificate, node, key, cluster):
     Ed25519PublicKey.from_public_bytes(cluster).verify(certificate[176:], b"trunkline certificate 1" + fields)
 
 
+def ephemeral(said, end):
+    """At time 0, the first of its node."""
+    return hashlib.blake2b(said[f"{end}_secret"] + struct.pack(">QQ", 0, 1), key=said[f"{end}_drawn"], digest_size=32).digest()
+
+
 def check_exchange(said):
     a_key, b_key = (noise.pair(said[f"{end}_secret"]).public.data for end in "ab")
     for node, end, key in ((1, "a", a_key), (2, "b", b_key)):
         check_certificate(said[f"{end}_certificate"], node, key, said["cluster_public"])
 
-    a = noise.Reference(True, PROLOGUE, said["a_secret"], said["a_ephemeral"], b_key)
-    b = noise.Reference(False, PROLOGUE, said["b_secret"], said["b_ephemeral"])
+    a = noise.Reference(True, PROLOGUE, said["a_secret"], ephemeral(said, "a"), b_key)
+    b = noise.Reference(False, PROLOGUE, said["b_secret"], ephemeral(said, "b"))
     payload1 = said["a_certificate"] + struct.pack(">QH", 1, 12) + b"hello from a"
     msg1 = a.write(payload1.ljust(1056, b"\0"))
     first = mac1(b_key, MSG1, msg1)

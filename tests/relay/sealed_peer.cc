@@ -11,7 +11,7 @@ namespace {
 
 using namespace trunkline::relay;
 
-// Remembers what it gave out last: the ephemeral key of what was just written.
+// Remembers what it gave out last: what the ephemeral key of what was just written was made of.
 class Remembering final : public Randomness {
  public:
   void fill(std::span<uint8_t> out) noexcept override {
@@ -57,7 +57,7 @@ int main() {
   print_node("b", *b_node);
 
   auto msg1 = test::written(a, kMsg1, as_bytes("hello from a"));
-  print("a_ephemeral", random.last);
+  print("a_drawn", random.last);
   const auto from = trunkline::core::UdpAddress::v4(192, 0, 2, 1, 7'000);
   std::vector<uint8_t> reply(kCookieReplyBytes);
   b.admit(msg1, from, {}, reply);
@@ -67,7 +67,7 @@ int main() {
   print("msg1", msg1);
   if (!b.read(kMsg1, msg1).ok) return EXIT_FAILURE;
   auto msg2 = test::written(b, kMsg2, as_bytes("hello from b"));
-  print("b_ephemeral", random.last);
+  print("b_drawn", random.last);
   print("msg2", msg2);
   if (!a.read(kMsg2, msg2).ok) return EXIT_FAILURE;
   auto confirm = test::written(a, kConfirm, as_bytes("a refusal"));

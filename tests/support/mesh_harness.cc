@@ -247,6 +247,7 @@ void MeshHarness::evidence(Node& node, uint32_t slot, Session& session, const He
   CoreEvent e;
   e.kind = CoreEventKind::kEvidence;
   e.slot = slot;
+  e.receive_index = session.receive_index;
   e.link = session.link;
   e.heard = now_;
   if (heartbeat != nullptr) {

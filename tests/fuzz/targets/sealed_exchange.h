@@ -83,7 +83,7 @@ inline bool is_canonical(const Buffer& plain, bool msg1) {
   const uint64_t order = load_be64(&plain[kCertificateBytes]);
   const size_t length = load_be16(&plain[kCertificateBytes + 8]);
   const size_t end = kCertificateBytes + kSealedFieldBytes + length;
-  if (end > plain.size() || (order != 0) != msg1) return false;
+  if (end > plain.size() || (msg1 && order == 0)) return false;
   const auto rest = plain.begin() + static_cast<std::ptrdiff_t>(end);
   return msg1 ? std::all_of(rest, plain.end(), [](uint8_t byte) { return byte == 0; }) : rest == plain.end();
 }

@@ -257,6 +257,21 @@ TEST(Judge, NamesWhatDiffersWithBothValues) {
   }
 }
 
+// Unix time in ms. One whose clock stands at 1970 meets the others all the same.
+TEST(Judge, AnIncarnationAHundredYearsAheadIsRefused) {
+  Hello mine = make_hello(a_config(), 1), theirs = mine;
+  theirs.incarnation = 1'800'000'000'000;
+  EXPECT_FALSE(judge(mine, theirs, {}).has_value());
+  theirs.incarnation = 1 + kFurthestIncarnation;
+  EXPECT_FALSE(judge(mine, theirs, {}).has_value());
+  ++theirs.incarnation;
+  const auto refusal = judge(mine, theirs, {});
+  ASSERT_TRUE(refusal.has_value());
+  EXPECT_EQ(refusal->code, RefusalCode::kSetting);
+  EXPECT_EQ(std::string(refusal->text().data()).find("incarnation"), 0u) << refusal->text().data();
+  EXPECT_TRUE(judge(theirs, mine, {}).has_value()) << "both ends say so";
+}
+
 TEST(Judge, ComparesAnOptionalSettingThatBothHave) {
   NodeConfig mine = a_config(), theirs = a_config();
   mine.wire.push_back({"extra", "1", {"1"}});
