@@ -5,14 +5,14 @@
 // A token bucket per source, in a fixed table: a source has four places, chosen by a keyed hash. What is
 // stored is when its bucket will be full again; a bucket that is full by now is as good as none, so places
 // free themselves after 250 ms without a clean-up. With all four taken by others that are not full, a new
-// source is refused: the table never grows, and nobody is thrown out by a newcomer. The sources of the peers
-// that a node is configured with have buckets of their own beside the table: who holds a thousand addresses
-// fills it, and cannot keep them out.
+// source is refused: the table never grows, and nobody is thrown out by a newcomer. The peers that a node is
+// configured with have buckets of their own beside the table, one per whole address: who holds a thousand
+// addresses fills the table and cannot keep them out, nor can a neighbour in a peer's own network of 64 bits.
 //
 // Ask it only about sources that have proven their address (by a cookie): a bucket that strangers could empty
 // in another's name would lock that one out.
 //
-// Owner: the mesh thread. 24 KiB and 24 bytes per peer; only keep_place_for() allocates. Cost: a binary
+// Owner: the mesh thread. 24 KiB and 32 bytes per peer; only keep_place_for() allocates. Cost: a binary
 // search among the peers, one short hash and four compares.
 #pragma once
 
@@ -51,16 +51,21 @@ class HandshakeLimiter {
     bool same_source(const Bucket& other) const noexcept {
       return network == other.network && family == other.family;
     }
-    bool before(const Bucket& other) const noexcept {
-      return network != other.network ? network < other.network : family < other.family;
-    }
+  };
+  using Host = std::array<uint8_t, sizeof(core::UdpAddress::ip) + 1>;  // the whole address, and its family
+  struct Kept {
+    Host host{};
+    core::Nanos full_at{};
   };
   static Bucket bucket_of(const core::UdpAddress& from) noexcept;
+  static Host host_of(const core::UdpAddress& from) noexcept;
+  // When the bucket that counts for `from` will be full; nullptr: there is no place for another one.
+  core::Nanos* find_full_at(const core::UdpAddress& from, core::Nanos now) noexcept;
   Bucket* find(const core::UdpAddress& from, core::Nanos now) noexcept;
 
   core::HashKey key_;
   std::array<std::array<Bucket, kWays>, kSets> sets_{};
-  std::vector<Bucket> kept_;  // by network and family
+  std::vector<Kept> kept_;  // of configured peers, by host
 };
 
 }  // namespace trunkline::relay

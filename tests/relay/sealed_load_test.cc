@@ -269,6 +269,17 @@ TEST_F(Limiter, AFullTableRefusesNoConfiguredPeer) {
   }
 }
 
+TEST_F(Limiter, ANeighbourInItsNetworkTakesNothingFromAConfiguredPeer) {
+  const UdpAddress peer = *UdpAddress::parse("[2001:db8::1]:7000");
+  const UdpAddress neighbour = *UdpAddress::parse("[2001:db8::2]:7000");
+  limiter_.keep_place_for(peer);
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(limiter_.try_take(neighbour, now_)) << i;
+  EXPECT_FALSE(limiter_.try_take(*UdpAddress::parse("[2001:db8::3]:7000"), now_)) << "strangers share one";
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(limiter_.try_take(peer, now_)) << i;
+  EXPECT_FALSE(limiter_.try_take(*UdpAddress::parse("[2001:db8::1]:7001"), now_))
+      << "its other ports share it";
+}
+
 TEST_F(Limiter, AFullTableRefusesNewcomersAndFreesItself) {
   uint32_t taken = 0;
   for (uint32_t n = 0; n < 20 * kPlaces; ++n) taken += limiter_.try_take(network(n), now_) ? 1 : 0;
