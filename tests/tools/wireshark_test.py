@@ -178,6 +178,14 @@ class Wireshark(unittest.TestCase):
             "length": [len(rtp), len(pli)], "payload": [rtp.hex(), pli.hex()], "padding": "00" * 13, "rtp.seq": 4711,
             "rtp.ssrc": 0xcafe, "rtp.p_type": 96, "rtp.marker": 1, "rtcp.pt": 206, "rtcp.senderssrc": 0xa})
 
+    def test_a_record_of_a_kind_that_is_not_known_is_skipped_by_its_length(self):
+        plain = record(9, b"later", label=7) + record(15, b"", label=0) + record(PROBE, b"??")
+        self.shows(Capture([null(header(), plain)]), {
+            "suite": "null", "kind": [9, 15, 5], "label": [7, 0, 0], "length": [5, 0, 2],
+            "payload": [b"later".hex(), b"??".hex()], "probe.answer": 0, "malformed": []})
+        cut = null(header(), record(9, b"later", label=7)[:-1])
+        self.shows(Capture([cut]), {"suite": "sealed", "kind": []})
+
     def test_heartbeats_and_path_probes_are_shown(self):
         beat = struct.pack(">QQIIQ", 1 << 40, 2, 3, 0xffffffff, 1 << 50)
         plain = record(HEARTBEAT, beat, traffic_class=3) + record(PROBE, b"??") + record(PROBE, b"!!", layer=1)
@@ -327,6 +335,7 @@ class Wireshark(unittest.TestCase):
                 header(7, session=9) + bytes(56), header(3, session=9) + bytes(32),
                 sealed(1, SECRET, head, record(PROBE, bytes(40)))]
         foreign = [sealed(1, SECRET, header(session=0x00010002), record(PROBE, bytes(40))), b"\x20" + bytes(60),
+                   null(header(lane=1, session=0x00010002), record(9, bytes(30), label=9)),
                    header(1) + bytes(100), header(5) + bytes(100), bytes(12), b"\x20"]
         shown = Capture(ours + foreign, key_line(0x00010001, 1, SECRET), ports="1").read("trunkline.version")
         self.assertEqual(shown, [[["1"]]] * len(ours) + [[[]]] * len(foreign))

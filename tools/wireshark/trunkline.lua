@@ -121,13 +121,18 @@ end
 
 -- ---- records
 
--- Whether these bytes are records, end to end: what a sealed datagram looks like once in 65 000.
-local function are_records(range)
+-- Whether these bytes are records, end to end: what a sealed datagram looks like once in 65 000. Kinds of a later
+-- build are skipped by their length, unless only `known` ones will do.
+local function are_records(range, known)
   local at, size = 0, range:len()
   while size - at >= kRecordHeader do
     local kind, label = math.floor(range(at + 4, 1):uint() / 16), range(at, 4):uint()
     if kind == 0 then break end
-    if kind > kProbe or (kind >= kControl) ~= (label == 0) then return false end
+    if kind > kProbe then
+      if known then return false end
+    elseif (kind >= kControl) ~= (label == 0) then
+      return false
+    end
     at = at + kRecordHeader + range(at + 6, 2):uint()
     if at > size then return false end
   end
@@ -279,7 +284,7 @@ local function looks_like_ours(tvb, pinfo, root)
   local lane, index = tvb(1, 1):uint(), tvb(8, 4):uint()
   local ours
   if kind == 0 then
-    ours = lane < 16 and (#keys_of(index) > 0 or are_records(tvb(kHeader, size - kTag)))
+    ours = lane < 16 and (#keys_of(index) > 0 or are_records(tvb(kHeader, size - kTag), true))
   else
     -- The header's lane is 0, and msg1 goes to no session; its length, and a cookie reply's, is fixed. msg2 and
     -- confirm go to a session of core 0.
