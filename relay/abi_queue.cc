@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "relay/abi_state.h"
+#include "relay/tap_address.h"
 
 namespace {
 
@@ -40,6 +41,25 @@ int read_address(const char* function, const char* what, const char* text, bool 
     return abi_error(TL_EINVAL, "%s: %s '%s' is not an address; write IP:port, as \"192.0.2.1:5004\"",
                      function, what, text);
   address = *parsed;
+  return 0;
+}
+
+// Where an ingest tap listens, and whom it hears. What is not given stays as it is.
+int read_ingest(const tl_publish_options& given, core::UdpAddress& listen, core::UdpAddress& from) {
+  if (given.ingest != nullptr) {
+    if (const int error = read_address("tl_publish", "ingest", given.ingest, true, listen)) return error;
+  }
+  if (given.ingest_from == nullptr) return 0;
+  if (const int error = read_address("tl_publish", "ingest_from", given.ingest_from, true, from))
+    return error;
+  if (given.ingest == nullptr)
+    return abi_error(
+        TL_EINVAL,
+        "tl_publish: ingest_from is '%s', and ingest is NULL: only an ingest tap hears addresses; "
+        "say where it listens",
+        given.ingest_from);
+  if (const char* const unheard = relay::why_unheard(listen, from))
+    return abi_error(TL_EINVAL, "tl_publish: ingest_from '%s' %s", given.ingest_from, unheard);
   return 0;
 }
 
@@ -162,15 +182,8 @@ int tl_publish(tl_queue* queue, const tl_publish_options* options, uint64_t* han
   const core::TrackId track = to_track(given.track);
   if (track.is_zero())
     return abi_error(TL_EINVAL, "tl_publish: track is all zero: make one with tl_track_id");
-  core::UdpAddress listen{};
-  if (given.ingest != nullptr) {
-    if (const int error = read_address("tl_publish", "ingest", given.ingest, true, listen)) return error;
-  }
-  core::UdpAddress from{};
-  if (given.ingest_from != nullptr) {
-    if (const int error = read_address("tl_publish", "ingest_from", given.ingest_from, true, from))
-      return error;
-  }
+  core::UdpAddress listen{}, from{};
+  if (const int error = read_ingest(given, listen, from)) return error;
   HandleTable::Entry* entry = queue->channel->handles.try_alloc(true);
   if (entry == nullptr) return handles_full("tl_publish", queue);
   HostCommand* command = claim_command(queue, HostCommandKind::kPublish);

@@ -15,6 +15,7 @@
 #include "relay/mesh/control_stream.h"
 #include "relay/mesh/hello.h"
 #include "relay/sealed_suite.h"
+#include "relay/tap_address.h"
 #include "relay/text.h"
 
 namespace trunkline::relay {
@@ -408,6 +409,9 @@ Problem check_ingest(const NodeConfig& c) {
     if (tap.listen.port != 0 && !addresses.insert(tap.listen.to_string()).second) {
       return key + " = " + quoted(tap.listen.to_string()) + " is used twice: give each tap a port of its own";
     }
+    const char* const unheard = tap.from.family != 0 ? why_unheard(tap.listen, tap.from) : nullptr;
+    if (unheard != nullptr)
+      return indexed("ingest", i, "from") + " = " + quoted(tap.from.to_string()) + " " + unheard;
     if (tap.codec != "" && tap.codec != "opus" && tap.codec != "vp8" && tap.codec != "h264") {
       return indexed("ingest", i, "codec") + " = " + quoted(tap.codec) +
              " is not known: use 'opus', 'vp8', 'h264', or leave it out";

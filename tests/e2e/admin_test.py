@@ -73,6 +73,12 @@ MISTAKES = [
 REFUSALS = [
     (("publish", {"track": "a", "ingest": "localhost"}), "publish: TL_EINVAL: "),
     (("publish", {"track": "a", "ingest": "127.0.0.1:0", "ingest_from": "anybody"}), "publish: TL_EINVAL: "),
+    (("publish", {"track": "a", "ingest": "127.0.0.1:0", "ingest_from": "[::1]:0"}),
+     "publish: TL_EINVAL: tl_publish: ingest_from '[::1]:0' is not of the family"),
+    (("publish", {"track": "a", "ingest": "[::1]:0", "ingest_from": "[::]:0"}),
+     "publish: TL_EINVAL: tl_publish: ingest_from '[::]:0' names no host"),
+    (("publish", {"track": "a", "ingest_from": "127.0.0.1:0"}),
+     "publish: TL_EINVAL: tl_publish: ingest_from is '127.0.0.1:0', and ingest is NULL"),
     (("acquire", {"track": "a", "egress": "127.0.0.1"}), "acquire: TL_EINVAL: "),
     (("publish", {"track": "a", "descriptor": "x" * 513}), "publish: TL_ETOOBIG: "),
     (("drain", {"node": 1}), "drain: TL_EINVAL: tl_drain: successor 1 is this node"),

@@ -224,6 +224,20 @@ TEST_F(Abi, RefusesPublicationsThatAreWrong) {
   options.ingest_from = "anybody";
   refused("ingest_from", publish, TL_EINVAL,
           "tl_publish: ingest_from 'anybody' is not an address; write IP:port, as \"192.0.2.1:5004\"");
+  options.ingest_from = "[::1]:0";
+  refused("ingest_from of another family", publish, TL_EINVAL,
+          "tl_publish: ingest_from '[::1]:0' is not of the family of the address listened on: both must be "
+          "IPv4, or both IPv6");
+  options.ingest_from = "0.0.0.0:5004";
+  refused(
+      "ingest_from of no host", publish, TL_EINVAL,
+      "tl_publish: ingest_from '0.0.0.0:5004' names no host: give the address that sends, or leave it out "
+      "for anybody");
+  options.ingest_from = "127.0.0.1:0";
+  options.ingest = nullptr;
+  refused("ingest_from alone", publish, TL_EINVAL,
+          "tl_publish: ingest_from is '127.0.0.1:0', and ingest is NULL: only an ingest tap hears addresses; "
+          "say where it listens");
   options = publish_options();
   std::fill(std::begin(options.track), std::end(options.track), uint8_t{0});
   refused("track", publish, TL_EINVAL, "tl_publish: track is all zero: make one with tl_track_id");

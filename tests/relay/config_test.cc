@@ -283,6 +283,24 @@ TEST(Validate, NamesWhatIsWrongWithTaps) {
       {[](NodeConfig& c) { c.ingest[0].listen = {}; }, "ingest[1].listen is missing: set it to ADDRESS:PORT"},
       {[](NodeConfig& c) { c.ingest[0].codec = "av1"; },
        "ingest[1].codec = 'av1' is not known: use 'opus', 'vp8', 'h264', or leave it out"},
+      {[](NodeConfig& c) { c.ingest[0].from = *UdpAddress::parse("[::1]:5000"); },
+       "ingest[1].from = '[::1]:5000' is not of the family of the address listened on: both must be IPv4, or "
+       "both IPv6"},
+      {[](NodeConfig& c) {
+         c.ingest[0].listen = *UdpAddress::parse("[::]:5000");
+         c.ingest[0].from = UdpAddress::v4(127, 0, 0, 1, 0);
+       },
+       "ingest[1].from = '127.0.0.1:0' is not of the family of the address listened on: both must be IPv4, "
+       "or "
+       "both IPv6"},
+      {[](NodeConfig& c) { c.ingest[0].from = UdpAddress::v4(0, 0, 0, 0, 5000); },
+       "ingest[1].from = '0.0.0.0:5000' names no host: give the address that sends, or leave it out for "
+       "anybody"},
+      {[](NodeConfig& c) { c.ingest[0].from = *UdpAddress::parse("[::]:0"); },
+       "ingest[1].from = '[::]:0' names no host: give the address that sends, or leave it out for anybody"},
+      {[](NodeConfig& c) { c.ingest[0].from = UdpAddress::v4(224, 0, 0, 1, 0); },
+       "ingest[1].from = '224.0.0.1:0' is multicast, and nothing comes from there: give the address that "
+       "sends"},
       {[](NodeConfig& c) { c.egress[0].track = ""; },
        "egress[1].track is missing: name the track to acquire"},
       {[](NodeConfig& c) { c.egress[0].to.port = 0; },

@@ -117,6 +117,10 @@ TEST(ConfigToml, AnIngestHearsWhomItsFileNamesAndOtherwiseAnybody) {
   const auto named = parse_config(file_with("", ingest + "from = \"127.0.0.2:0\"\n"), "n.toml");
   ASSERT_TRUE(named) << named.error().text;
   EXPECT_EQ(named->ingest[0].from, core::UdpAddress::v4(127, 0, 0, 2, 0));
+  const auto six = parse_config(file_with("", ingest + "from = \"[::1]:0\"\n"), "n.toml");
+  ASSERT_FALSE(six);
+  EXPECT_NE(six.error().text.find("ingest[1].from = '[::1]:0' is not of the family"), std::string::npos)
+      << six.error().text;
 }
 
 TEST(ConfigToml, APeerIsServedUnlessTheFileSaysOtherwise) {

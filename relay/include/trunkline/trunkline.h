@@ -154,7 +154,8 @@ typedef struct tl_publish_options {
 } tl_publish_options;
 
 /* Asks for a publication; TL_EVENT_PUBLISHED or TL_EVENT_PUBLISH_FAILED follows. `*handle` names it until
-   TL_EVENT_UNPUBLISHED or TL_EVENT_PUBLISH_FAILED. Errors: TL_EINVAL, TL_EFULL, TL_ETOOBIG. */
+   TL_EVENT_UNPUBLISHED or TL_EVENT_PUBLISH_FAILED. Errors: TL_EINVAL, TL_EFULL, TL_ETOOBIG.
+   An `ingest_from` without `ingest`, of another family, or 0.0.0.0, :: or multicast is TL_EINVAL. */
 TL_API int tl_publish(tl_queue* queue, const tl_publish_options* options, uint64_t* handle);
 TL_API int tl_unpublish(tl_queue* queue, uint64_t handle);
 
