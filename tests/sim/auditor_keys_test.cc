@@ -52,6 +52,7 @@ TEST_F(Keys, WhatIsRightIsPassedOver) {
   auditor_.read(b_, 1, KeyAuditor::message_hash(1, datagram(0)), true);
   EXPECT_EQ(said(), "");
   EXPECT_EQ(auditor_.totals().sealed, 3u);
+  EXPECT_EQ(auditor_.totals().lanes, 2u);
 }
 
 TEST_F(Keys, ACounterIsSpentOnce) {

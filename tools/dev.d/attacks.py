@@ -248,7 +248,8 @@ def plant(tree, hole):
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/dev attacks", description=__doc__.splitlines()[0],
-                                     epilog="tools/dev attacks --forge [N]: N forged and repeated datagrams at the packet path, instead")
+                                     epilog="Instead: tools/dev attacks --forge [N]: N forged and repeated datagrams at the packet path; "
+                                            "--record [N]: N sealed datagrams, and whether a (key, nonce) came twice")
     parser.add_argument("--only", default="")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()

@@ -52,6 +52,7 @@ size_t KeyAuditor::Hash::operator()(const Secret& secret) const {
 
 void KeyAuditor::Totals::add(const Totals& other) {
   secrets += other.secrets;
+  lanes += other.lanes;
   sealed += other.sealed;
   opened += other.opened;
   refused += other.refused;
@@ -128,6 +129,7 @@ void KeyAuditor::sealed(Direction& direction, core::CoreId from, core::CoreId to
   auto lane = std::find_if(direction.lanes.begin(), direction.lanes.end(),
                            [&](const Direction::Lane& l) { return l.cores == cores; });
   if (lane == direction.lanes.end()) {
+    ++totals_.lanes;
     lane = direction.lanes.insert(lane, Direction::Lane{});
     lane->cores = cores;
   }

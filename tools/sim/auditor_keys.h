@@ -51,6 +51,7 @@ class KeyAuditor {
   };
   struct Totals {
     uint64_t secrets = 0;        // each a direction of a session
+    uint64_t lanes = 0;          // of those that sealed anything; each has a key of its own
     uint64_t sealed = 0;         // datagrams
     uint64_t opened = 0;         // that were authentic
     uint64_t refused = 0;        // that were not
