@@ -5,6 +5,8 @@
 // Media says what it is: a packet has a serial number, and its other bytes follow from that; so what is
 // delivered is known for what was published, or not.
 //
+// The second node's ports have frames, as those that drive a device: it seals what it relays where it lies.
+//
 // A turn is a millisecond of virtual time, in which each core runs once. One thread, one seed.
 #pragma once
 
@@ -24,6 +26,7 @@
 
 namespace trunkline::tests {
 
+using relay::CoreCounter;
 using relay::DropReason;
 
 inline constexpr Nanos kTurn = core::from_ms(1);
@@ -72,13 +75,15 @@ class KeyRecording {
   uint64_t complained() const { return complained_; }
   const std::vector<std::string>& complaints() const { return complaints_; }  // the first ones
   struct Seen {
-    uint64_t published = 0, delivered = 0, twice = 0, unknown = 0;
+    uint64_t published = 0, delivered = 0, came_back = 0, twice = 0, unknown = 0;
     uint64_t lost = 0, repeated = 0, late = 0;
     uint64_t sessions = 0, unfinished = 0, same_msg1 = 0;
     std::array<uint64_t, static_cast<size_t>(Ending::kCount)> endings{};
     std::array<std::array<uint64_t, kRecordedCores * kRecordedCores>, 2> lanes{};  // datagrams
-    std::array<uint64_t, static_cast<size_t>(DropReason::kCount)> drops{};         // of lives that ended
-    uint64_t handed_over = 0, highest_counter = 0;
+    // Of lives that ended.
+    std::array<uint64_t, static_cast<size_t>(DropReason::kCount)> drops{};
+    std::array<uint64_t, static_cast<size_t>(CoreCounter::kCount)> counts{};
+    uint64_t highest_counter = 0;
   };
   const Seen& seen() const { return seen_; }
   uint64_t dropped(DropReason reason) const {
@@ -89,9 +94,8 @@ class KeyRecording {
     for (size_t i = 0; i < seen_.drops.size(); ++i) sum += dropped(static_cast<DropReason>(i));
     return sum;
   }
-  uint64_t handed_over() const {
-    const auto which = relay::CoreCounter::handed_over;
-    return seen_.handed_over + nodes_[0]->count(which) + nodes_[1]->count(which);
+  uint64_t counted(CoreCounter which) const {
+    return seen_.counts[static_cast<size_t>(which)] + nodes_[0]->count(which) + nodes_[1]->count(which);
   }
   uint64_t least_of_a_lane() const {
     uint64_t least = UINT64_MAX;
@@ -134,8 +138,8 @@ class KeyRecording {
     config.data_cores = kRecordedCores;
     config.host_queues = 1;
     config.limits = {.max_peers = 1,
-                     .max_flows_per_core = 16,
-                     .max_outputs_per_core = 16,
+                     .max_flows_per_core = 32,
+                     .max_outputs_per_core = 32,
                      .max_egress_per_core = 1,
                      .queue_depth = 256,
                      .core_ring_depth = 256,
@@ -148,14 +152,15 @@ class KeyRecording {
     if (nodes_[n] != nullptr) {
       for (size_t i = 0; i < seen_.drops.size(); ++i)
         seen_.drops[i] += nodes_[n]->drops(static_cast<DropReason>(i));
-      seen_.handed_over += nodes_[n]->count(relay::CoreCounter::handed_over);
+      for (size_t i = 0; i < seen_.counts.size(); ++i)
+        seen_.counts[i] += nodes_[n]->count(static_cast<CoreCounter>(i));
     }
     nodes_[n].reset();
-    nodes_[n] = std::make_unique<RecordedNode>(keys_, auditor_, config_of(n), beginning, now_);
+    nodes_[n] = std::make_unique<RecordedNode>(keys_, auditor_, config_of(n), beginning, n == 1, now_);
     linked_ = false;
     step_ = Step::kIdle;
     step_at_ = turn_;  // at once, so that who was restored does what it did then
-    initiator_ = static_cast<uint8_t>(rng_.below(2));
+    initiator_ = rng_.chance(0.75) ? n : static_cast<uint8_t>(1 - n);
   }
   bool linked() const { return linked_; }
 
@@ -246,19 +251,20 @@ class KeyRecording {
   // ---- media: a serial number, and bytes that follow from it
 
   void publish(uint8_t n, uint8_t core) {
-    const auto to = static_cast<uint8_t>(rng_.below(kRecordedCores));
+    const auto to = static_cast<FlowId>(rng_.below(kRecordedCores));
+    const FlowId flow = (rng_.chance(0.25) ? kEchoed : kOwn) + to;
     for (uint64_t burst = rng_.below(5); burst > 0; --burst) {
       const uint64_t serial = serials_[n].size();
-      const size_t length = kFixed + (to % 2 == 0 ? rng_.below(1'000) : rng_.below(150));
+      const size_t length = kFixed + (flow % 2 == 0 ? rng_.below(1'000) : rng_.below(150));
       std::array<uint8_t, 1'200> packet;
       packet[0] = 0x80;
       packet[1] = 96;
       relay::store_be16(&packet[2], static_cast<uint16_t>(serial));
       relay::store_be32(&packet[4], static_cast<uint32_t>(turn_));
-      relay::store_be32(&packet[8], place(n, core, to));
+      relay::store_be32(&packet[8], place(n, core, flow));
       relay::store_be64(&packet[12], serial);
       std::copy_n(&pattern_[serial % kPatterns], length - kFixed, &packet[kFixed]);
-      if (!nodes_[n]->publish(core, to, std::span(packet).first(length))) continue;
+      if (!nodes_[n]->publish(core, flow, std::span(packet).first(length))) continue;
       serials_[n].push_back(false);
       ++seen_.published;
     }
@@ -272,21 +278,24 @@ class KeyRecording {
     }
   }
   void judge(uint8_t n, uint8_t core, const relay::HostPacket& packet) {
-    const auto sender = static_cast<uint8_t>(1 - n);
+    const auto flow = static_cast<FlowId>(packet.handle - kRecordedHandle);
+    const bool back = flow >= kBack;
+    const auto publisher = static_cast<uint8_t>(back ? n : 1 - n);
+    const uint32_t from = back ? place(n, core, kEchoed + flow - kBack)
+                               : place(publisher, static_cast<uint8_t>(flow - kTheirs), kOwn + core);
     const uint64_t serial = packet.length < kFixed ? UINT64_MAX : relay::load_be64(packet.bytes + 12);
-    const auto from = static_cast<uint8_t>(packet.handle - kRecordedHandle - kRecordedCores);
-    if (serial >= serials_[sender].size() ||
-        relay::load_be32(packet.bytes + 8) != place(sender, from, core) ||
+    if (serial >= serials_[publisher].size() || relay::load_be32(packet.bytes + 8) != from ||
         std::memcmp(packet.bytes + kFixed, &pattern_[serial % kPatterns], packet.length - kFixed) != 0) {
       ++seen_.unknown;
       return;
     }
-    seen_.twice += serials_[sender][serial] ? 1u : 0u;
-    serials_[sender][serial] = true;
+    seen_.twice += serials_[publisher][serial] ? 1u : 0u;
+    serials_[publisher][serial] = true;
     ++seen_.delivered;
+    seen_.came_back += back ? 1u : 0u;
   }
-  static uint32_t place(uint8_t n, uint8_t core, uint8_t to) {
-    return static_cast<uint32_t>(n << 16 | core << 8 | to);
+  static uint32_t place(uint8_t n, uint8_t core, FlowId flow) {
+    return static_cast<uint32_t>(n << 16 | core << 8) | flow;
   }
 
   // ---- the wire
@@ -295,7 +304,7 @@ class KeyRecording {
     const relay::NodeConfig& config = nodes_[n]->config;
     core::UdpAddress from = config.listen;
     from.port = static_cast<uint16_t>(from.port + core);
-    for (const SentRun& run : nodes_[n]->cores[core].port.sent) {
+    for (const SentRun& run : nodes_[n]->cores[core].port->sent) {
       const auto to = static_cast<uint8_t>(run.to.port - config.peers[0].address.port);
       for (ByteVector& bytes : run.datagrams()) {
         const relay::DatagramHeader header = relay::decode_header(bytes.data());
@@ -306,7 +315,7 @@ class KeyRecording {
         carry({static_cast<uint8_t>(1 - n), to, from, std::move(bytes)});
       }
     }
-    nodes_[n]->cores[core].port.sent.clear();
+    nodes_[n]->cores[core].port->sent.clear();
   }
   void carry(Flight flight) {
     const uint64_t fate = rng_.below(100);
@@ -332,7 +341,7 @@ class KeyRecording {
   void arrive() {
     auto& due = flights_[turn_ % kLatest];
     for (Flight& flight : due)
-      nodes_[flight.to]->cores[flight.core].port.put(0, flight.from, std::move(flight.bytes));
+      nodes_[flight.to]->cores[flight.core].port->put(0, flight.from, std::move(flight.bytes));
     due.clear();
   }
 

@@ -2,9 +2,9 @@
 // (tools/sim/auditor_keys.h). Its data cores are PacketPaths on memory ports, around the rings that a node
 // has; this object does the mesh thread's part: handshakes, and what follows from them for the cores.
 //
-// There is one peer, of as many cores. Each core publishes one track for each core of the peer, and delivers
-// one of each to host queue 0, so that all lanes are in use. Tracks 0 to 3 of a core are its own, those from
-// 4 on come from the peer's cores. One thread drives it, core by core.
+// There is one peer, of as many cores. Each core has two tracks for each core of the peer: one that is
+// delivered there, and one that comes back from there and is delivered here. So all lanes are in use, and a
+// node seals what it publishes and what it relays. One thread drives it, core by core.
 //
 // What a life draws its keys from is a function of its incarnation, and of the time that its handshakes are
 // told: a second object with the same beginning is the same machine, come back from a snapshot.
@@ -25,6 +25,7 @@
 #include "relay/mesh/hello.h"
 #include "relay/packet_path.h"
 #include "relay/topology.h"
+#include "tests/support/frame_port.h"
 #include "tests/support/memory_port.h"
 #include "tests/support/packet_builder.h"
 #include "tools/sim/audited_crypto.h"
@@ -37,8 +38,14 @@ using core::Nanos;
 using relay::FlowId;
 
 inline constexpr uint8_t kRecordedCores = 4;
-inline constexpr uint64_t kRecordedHandle =
-    900;  // a core's own track f has this and f; one of the peer, and 4 + f
+
+// Flows of a core, of each kind one per core of the peer.
+inline constexpr FlowId kOwn = 0;                      // published here, delivered there
+inline constexpr FlowId kTheirs = kRecordedCores;      // the other way round
+inline constexpr FlowId kEchoed = 2 * kRecordedCores;  // published here, and comes back as kBack
+inline constexpr FlowId kRelayed = 3 * kRecordedCores;
+inline constexpr FlowId kBack = 4 * kRecordedCores;
+inline constexpr uint64_t kRecordedHandle = 900;  // and the flow: what the host calls it
 
 // How a life begins.
 struct Beginning {
@@ -49,7 +56,7 @@ struct Beginning {
 class RecordedNode {
  public:
   RecordedNode(const sim::ClusterKeys& keys, sim::KeyAuditor& auditor, relay::NodeConfig with,
-               Beginning begins, Nanos now)
+               Beginning begins, bool frames, Nanos now)
       : config(std::move(with)),
         beginning(begins),
         crypto(keys.make(config, begins.incarnation, kUnixTime, begins.clock), auditor, config),
@@ -60,8 +67,9 @@ class RecordedNode {
     handshake_->expect({config.peers[0].id, *config.peers[0].public_key});
     for (uint8_t k = 0; k < kRecordedCores; ++k) {
       Core& core = cores.emplace_back();
+      core.port = frames ? std::make_unique<FramePort>() : std::make_unique<MemoryPort>();
       core.path =
-          std::make_unique<relay::PacketPath>(config, CoreId{k}, core.port, crypto, pages, *rings.cores[k]);
+          std::make_unique<relay::PacketPath>(config, CoreId{k}, *core.port, crypto, pages, *rings.cores[k]);
       EXPECT_TRUE(core.path->open_mesh(config.listen));
       open_flows(k);
     }
@@ -70,7 +78,7 @@ class RecordedNode {
   ~RecordedNode() { EXPECT_EQ(count(relay::CoreCounter::commands_refused), 0u); }
 
   struct Core {
-    MemoryPort port;
+    std::unique_ptr<MemoryPort> port;
     std::unique_ptr<relay::PacketPath> path;
   };
 
@@ -141,14 +149,14 @@ class RecordedNode {
 
   // ---- the rest of a node's life
 
-  // A packet of the track that `core` has for the peer's core `to`; false: its ring is full.
-  bool publish(uint8_t core, uint8_t to, std::span<const uint8_t> packet) {
+  // A packet of a flow of kOwn or kEchoed; false: its ring is full.
+  bool publish(uint8_t core, FlowId flow, std::span<const uint8_t> packet) {
     auto slots = rings.cores[core]->queues[0]->to_core.claim(1);
     if (slots.empty()) return false;
     relay::HostPacket& slot = slots[0];
     slot.kind = relay::HostPacketKind::kMedia;
-    slot.flow = to;
-    slot.handle = kRecordedHandle + to;
+    slot.flow = flow;
+    slot.handle = kRecordedHandle + flow;
     slot.traffic_class = relay::kClassOfTrack;
     slot.keyframe = false;
     slot.frame_end = true;
@@ -196,26 +204,37 @@ class RecordedNode {
     c.kind = relay::CoreCommandKind::kLinkPace;
     c.pace = {.link = 0, .heartbeat_interval = config.link.heartbeat};
     command(core, c);
-    for (uint8_t other = 0; other < kRecordedCores; ++other) {
-      const FlowId theirs = kRecordedCores + FlowId{other};
-      open_flow(core,
-                {.flow = other,
-                 .label = label(core, other),
-                 .source = relay::FlowSource::kLocal,
-                 .traffic_class = traffic_class(other),
-                 .handle = kRecordedHandle + other},
-                {.kind = relay::OutputKind::kLink,
-                 .label = label(other, kRecordedCores + FlowId{core}),
-                 .remote_core = CoreId{other}});
-      open_flow(core,
-                {.flow = theirs,
-                 .label = label(core, theirs),
-                 .source = relay::FlowSource::kUpstream,
-                 .traffic_class = traffic_class(core),
-                 .upstream_label = label(other, core),
-                 .upstream_core = CoreId{other}},
-                {.kind = relay::OutputKind::kQueue, .handle = kRecordedHandle + theirs});
+    for (uint8_t peer = 0; peer < kRecordedCores; ++peer) {
+      publish_to(core, peer, kOwn + peer, kTheirs + core, traffic_class(peer));
+      publish_to(core, peer, kEchoed + peer, kRelayed + core, relay::TrafficClass::kVideoBase);
+      const relay::Output back{
+          .kind = relay::OutputKind::kLink, .label = label(peer, kBack + core), .remote_core = CoreId{peer}};
+      take_from(core, peer, kTheirs + peer, kOwn + core, to_queue(kTheirs + peer));
+      take_from(core, peer, kRelayed + peer, kEchoed + core, back);
+      take_from(core, peer, kBack + peer, kRelayed + core, to_queue(kBack + peer));
     }
+  }
+  // Flows of `core`, and what they are at the peer's core.
+  void publish_to(uint8_t core, uint8_t peer, FlowId flow, FlowId there, relay::TrafficClass as) {
+    open_flow(core,
+              {.flow = flow,
+               .label = label(core, flow),
+               .source = relay::FlowSource::kLocal,
+               .traffic_class = as,
+               .handle = kRecordedHandle + flow},
+              {.kind = relay::OutputKind::kLink, .label = label(peer, there), .remote_core = CoreId{peer}});
+  }
+  void take_from(uint8_t core, uint8_t peer, FlowId flow, FlowId there, const relay::Output& output) {
+    open_flow(core,
+              {.flow = flow,
+               .label = label(core, flow),
+               .source = relay::FlowSource::kUpstream,
+               .upstream_label = label(peer, there),
+               .upstream_core = CoreId{peer}},
+              output);
+  }
+  static relay::Output to_queue(FlowId flow) {
+    return {.kind = relay::OutputKind::kQueue, .handle = kRecordedHandle + flow};
   }
   void open_flow(uint8_t core, const relay::FlowOpen& open, const relay::Output& output) {
     relay::CoreCommand c;

@@ -5,6 +5,9 @@ Those in handshakes, keys and certificates stand in attacks.py. docs/attacks.md 
 import dataclasses
 
 
+RELAY, RECORDER = "tests/relay/relay_tests", "tests/sim/key_recorder_tests"
+
+
 @dataclasses.dataclass(frozen=True)
 class Hole:
     attack: str
@@ -13,6 +16,7 @@ class Hole:
     becomes: str
     tests: str          # of GoogleTest's filter: these are to fail
     also: tuple = ()    # a check that stands in several places: their (without, becomes) in the same file
+    program: str = RELAY    # where the tests are
 
 
 OPEN, PATH, EDGES = "relay/packet_path_open.cc", "relay/packet_path.cc", "relay/packet_path_edges.cc"

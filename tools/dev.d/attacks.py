@@ -1,17 +1,20 @@
 """`tools/dev attacks`: every check that keeps an attacker out, taken out in turn, and the test that must notice.
 
 A check that no test misses is a check that the next change may lose. So each line of the table below, and of the one in
-attack_holes.py, is planted alone in a private copy of the tree (mutant_tree.py), the relay room's tests are built, and
-those that the attack is named by must fail. Without a planted hole all of them pass, which is looked at first.
+attack_holes.py, is planted alone in a private copy of the tree (mutant_tree.py), the relay room's tests and the recorder of
+keys are built, and those that the attack is named by must fail. Without a planted hole all of them pass, which is looked at first.
 docs/attacks.md lists the same attacks for people, and those that no hole stands for.
 
 usage: tools/dev attacks [--only WORD] [--check]
        tools/dev attacks --forge [N]
+       tools/dev attacks --record [N]
     --only WORD   the attacks whose name or file has it
     --check       plants nothing: each hole's place is there, once, and docs/attacks.md is true. For the short tier of
                   tests
     --forge N     plants nothing: so many forged and repeated datagrams (100 000 000 unless said) are thrown at the packet
                   path, and what became of them is printed (tests/relay/forgeries_test.cc)
+    --record N    plants nothing: two nodes seal so many datagrams (10 000 000 unless said), and whether a key met a nonce
+                  twice, and what else was seen, is printed (tests/sim/key_recorder_test.cc)
 
 Exit code 0: each hole was noticed.
 """
@@ -22,11 +25,11 @@ import time
 import attack_holes
 import attack_page
 import meson_tree
-from attack_holes import Hole
+from attack_holes import RECORDER, RELAY, Hole
 from mutant_tree import Tree, run
 
-PROGRAM = "tests/relay/relay_tests"
 LIMIT_S = 120
+RECORDED = "KeyRecorder.NoKeyMeetsANonceTwiceOverLanesRekeysRestartsAndSnapshots"
 
 HOLES = (
     Hole("a handshake that is not meant for this node's key", "relay/sealed_handshake.cc",
@@ -132,6 +135,16 @@ HOLES = (
     Hole("a restored snapshot that is taken for a recording for ever", "relay/mesh/handshake.cc",
          "  if (stale) return refuse_stranger(frame, outlived(l->ordered_incarnation, theirs->incarnation));\n", "  if (stale) return;\n",
          "SealedAttack.ANodeRestoredFromAnOldSnapshotComesBack"),
+    Hole("both ends restored at once, that draw the same random numbers", "relay/sealed_identity.cc",
+         "  store_be64(moment, static_cast<uint64_t>(now_.ns));\n", "  store_be64(moment, 0);\n", RECORDED, program=RECORDER),
+    Hole("an answerer that draws nothing new, so that who is restored gets its keys again", "relay/sealed_handshake.cc",
+         "  noise::HandshakeState state = noise_;\n  const auto ephemeral = identity_.fresh_key_pair();\n",
+         "  noise::HandshakeState state = noise_;\n  const auto& ephemeral = identity_.key();\n", RECORDED, program=RECORDER),
+    Hole("a session that is begun with keys that were in use", "relay/session_table.cc",
+         "  crypto_.key_session(*s.crypto, from.keys);\n",
+         "  static SessionKeys first = from.keys;\n  crypto_.key_session(*s.crypto, first);\n", RECORDED, program=RECORDER),
+    Hole("a counter that is used again where packets leave in the frame that they came in", "relay/lane_writer.cc",
+         "  to.lane->send_counter += count;\n", "  to.lane->send_counter += count - (count > 1);\n", RECORDED, program=RECORDER),
     Hole("a peer that remembers ever later starts of this node", "relay/mesh/refusal.cc", "    if (now < l.heed_at) {",
          "    if (false) {", "SealedAttack.APeerThatRemembersEverLaterStartsDoesNotKeepThisNodeAsking"),
     Hole("the last life's msg1 that ends the exchange under way", "relay/mesh/handshake.cc",
@@ -215,8 +228,8 @@ def misplaced(holes):
             for h in holes for without, _ in edits(h) if text_of(meson_tree.ROOT, h).count(without) != 1]
 
 
-def judged(tree, tests):
-    return run([str(tree.build / PROGRAM), f"--gtest_filter={tests}", "--gtest_brief=1"], LIMIT_S, tree.root)
+def judged(tree, program, tests):
+    return run([str(tree.build / program), f"--gtest_filter={tests}", "--gtest_brief=1"], LIMIT_S, tree.root)
 
 
 def first_failure(output):
@@ -238,7 +251,7 @@ def plant(tree, hole):
         built, said = tree.compile()
         if not built:
             return "does not compile: " + next((l for l in said.splitlines() if "error" in l), said[-200:]), False
-        result = judged(tree, hole.tests)
+        result = judged(tree, hole.program, hole.tests)
     finally:
         path.write_text(source, encoding="utf-8")
     if result.well:
@@ -258,14 +271,14 @@ def main():
     if wrong or options.check:
         print("\n".join(wrong) or f"{len(holes)} holes have their place, and docs/attacks.md says so")
         return 1 if wrong else 0
-    tree = Tree(meson_tree.ROOT / "build/attacks", (PROGRAM,))
+    tree = Tree(meson_tree.ROOT / "build/attacks", (RELAY, RECORDER))
     print("attacks: a copy is made and built", flush=True)
     said = tree.prepare()
     if said:
         print(said[-2000:])
         return 1
-    for tests in sorted({h.tests for h in holes}):
-        if not judged(tree, tests).well:
+    for program, tests in sorted({(h.program, h.tests) for h in holes}):
+        if not judged(tree, program, tests).well:
             print(f"attacks: {tests} fail without a hole: nothing can be learnt")
             return 1
     noticed = 0
