@@ -122,6 +122,7 @@ bool complains(const KeyRecording& recording, std::string_view of) {
 TEST(KeyRecorder, KeysThatOutliveARestartAreNoticed) {
   KeyRecording recording(kSeed);
   recording.run_until_linked();
+  recording.keep_session();
   recording.run(2'000);
   ASSERT_EQ(recording.complaints(), std::vector<std::string>{});
   const relay::SessionInstall kept = recording.node(0).newest();
@@ -135,6 +136,7 @@ TEST(KeyRecorder, KeysThatOutliveARestartAreNoticed) {
 TEST(KeyRecorder, ASessionThatIsInstalledTwiceIsNoticed) {
   KeyRecording recording(kSeed);
   recording.run_until_linked();
+  recording.keep_session();
   recording.run(2'000);
   ASSERT_EQ(recording.complaints(), std::vector<std::string>{});
   recording.node(1).use_again(recording.node(1).newest());

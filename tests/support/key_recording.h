@@ -165,13 +165,13 @@ class KeyRecording {
   bool linked() const { return linked_; }
 
   // Some soon, so that the session that a restored node begins with is the one that it ended with.
-  void plan_ending() { ending_at_ = turn_ + (rng_.chance(0.3) ? rng_.below(64) : 300 + rng_.below(800)); }
+  void plan_ending() { ending_at_ = turn_ + (rng_.chance(0.5) ? rng_.below(64) : 300 + rng_.below(800)); }
 
   void end_lives() {
     const auto ending = static_cast<Ending>(endings_ % static_cast<uint64_t>(Ending::kCount));
     ++endings_;
     ++seen_.endings[static_cast<size_t>(ending)];
-    const auto one = static_cast<uint8_t>(rng_.below(2));
+    auto one = static_cast<uint8_t>(rng_.below(2));
     switch (ending) {
       case Ending::restart:
         restart(one);
@@ -183,7 +183,10 @@ class KeyRecording {
         pair_initiator_ = initiator_;
         break;
       case Ending::restored:
+        // Most often the one that began then, which says what it said then.
+        one = rng_.chance(0.75) ? pair_initiator_ : static_cast<uint8_t>(1 - pair_initiator_);
         begin(one, Beginning(nodes_[one]->beginning));
+        initiator_ = pair_initiator_;
         break;
       case Ending::both_restored:
       case Ending::kCount:
