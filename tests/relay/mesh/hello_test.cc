@@ -259,7 +259,8 @@ TEST(Judge, NamesWhatDiffersWithBothValues) {
 
 // Unix time in ms. One whose clock stands at 1970 meets the others all the same.
 TEST(Judge, AnIncarnationAHundredYearsAheadIsRefused) {
-  Hello mine = make_hello(a_config(), 1), theirs = mine;
+  const NodeConfig config = a_config();
+  Hello mine = make_hello(config, 1), theirs = mine;
   theirs.incarnation = 1'800'000'000'000;
   EXPECT_FALSE(judge(mine, theirs, {}).has_value());
   theirs.incarnation = 1 + kFurthestIncarnation;
