@@ -148,15 +148,16 @@ class Attacker {
   }
 
   Arrival make(Attack attack, ByteVector bytes) {
+    const size_t length = bytes.size();
     switch (attack) {
       case Attack::random_body:
         return {random_body(28 + rng_.below(300)), false};
       case Attack::header_bit:
         return {flipped(std::move(bytes), 0, relay::kHeaderBytes), false};
       case Attack::body_bit:
-        return {flipped(std::move(bytes), relay::kHeaderBytes, bytes.size() - relay::kTagBytes), false};
+        return {flipped(std::move(bytes), relay::kHeaderBytes, length - relay::kTagBytes), false};
       case Attack::tag_bit:
-        return {flipped(std::move(bytes), bytes.size() - relay::kTagBytes, bytes.size()), false};
+        return {flipped(std::move(bytes), length - relay::kTagBytes, length), false};
       case Attack::cut:
         bytes.resize(rng_.below(bytes.size()));
         return {std::move(bytes), false};
