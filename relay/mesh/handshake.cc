@@ -280,18 +280,6 @@ void MeshState::on_msg1(const Frame& frame) {
   answer_msg1(*l, frame, *theirs, read.order, hash);
 }
 
-// A msg1 shows nobody that it is of now: it may be an old one, of a life with other settings. What stands,
-// and an exchange under way, go on, and have the last word; and our own next attempt does not come later for
-// it.
-void MeshState::refused_by_us(Link& l, const Refusal& refusal) {
-  if (l.alive) return;
-  const Nanos before = l.retry_at;
-  if (incompatible(l, refusal) && l.step == HandshakeStep::kIdle) l.retry_interval = kLongestRetry;
-  if (l.step != HandshakeStep::kIdle) return;
-  l.retry_interval = std::max(l.retry_interval, kLongestRetry);
-  l.retry_at = std::min(before, now + l.retry_interval);
-}
-
 // Whether a msg1 is worth the work of reading it. Under load whoever sends it is to prove its address first:
 // this window's, or the one before it.
 bool MeshState::admit_msg1(const Frame& frame, std::span<const uint8_t> message) {

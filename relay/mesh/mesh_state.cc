@@ -272,6 +272,14 @@ void MeshState::event(const HostEvent& e) {
   sink->event(e);
 }
 
+// Once a second for each peer, so that none fills the log.
+bool MeshState::may_log(Link& l) {
+  constexpr Nanos kEach = core::from_s(1);
+  if (now < l.log_at) return false;
+  l.log_at = now + kEach;
+  return true;
+}
+
 void MeshState::log(LogLevel level, const char* format, ...) {
   char line[320];
   va_list arguments;

@@ -49,6 +49,7 @@ struct MeshState {
   PeerView view_of(const Link& l, uint32_t t) const;
   void record_flight(const HostEvent& e);
   [[gnu::format(printf, 3, 4)]] void log(LogLevel level, const char* format, ...);
+  bool may_log(Link& l);  // what a peer brings about, which could be at any rate
   void arm_waiter(uint32_t w, Nanos deadline) { wheel.arm(w, deadline); }
   void arm_track(uint32_t t, Nanos deadline) { wheel.arm(waiters.capacity() + t, deadline); }
   void arm_publication(uint32_t p, Nanos deadline) {
@@ -66,7 +67,6 @@ struct MeshState {
   void answer_stranger(const Frame& msg1, DatagramType type, std::array<uint8_t, kMaxFrameBytes>& datagram,
                        size_t length);
   void answer_msg1(Link& l, const Frame& frame, const Hello& theirs, uint64_t order, uint64_t hash);
-  void refused_by_us(Link& l, const Refusal& refusal);
   UdpAddress address_of(const Link& l, const Frame& frame, const Hello& theirs) const;
   void refuse_answer(Link& l, const Frame& frame, const Hello& theirs);
   void begin_handshake(Link& l);
@@ -75,6 +75,8 @@ struct MeshState {
   Link* exchange_of(const Frame& frame, HandshakeStep step);
   void handshake_timer(Link& l);
   void refused(Link& l, const Refusal& refusal);
+  void refused_by_us(Link& l, const Refusal& refusal);
+  void ask_seldom(Link& l, const Refusal& refusal);
   bool incompatible(Link& l, const Refusal& refusal);
   uint32_t prepare_session(Link& l, Hello& hello);  // draws receive indexes; returns the slot's parity
   void install_session(Link& l, int8_t parity, const Hello& theirs, const SessionKeys& keys,

@@ -10,9 +10,8 @@ namespace trunkline::relay::mesh {
 
 namespace {
 
-// A peer with another reason each time fills no log. One that remembers ever more makes this node, for all
-// its peers, a new incarnation after a second, two, four, and at last once an hour.
-constexpr Nanos kLogEach = core::from_s(1);
+// A peer that remembers ever more makes this node, for all its peers, a new incarnation after a second, two,
+// four, and at last once an hour.
 constexpr Nanos kHeedEach = core::from_s(1);
 constexpr Nanos kHeedAtMost = core::from_s(3'600);
 
@@ -56,8 +55,26 @@ void MeshState::refused(Link& l, const Refusal& refusal) {
     l.retry_at = config.rules.clock_set_back ? now : now + kLongestRetry;
     return;
   }
-  if (incompatible(l, refusal)) l.retry_interval = kLongestRetry;
-  l.retry_interval = std::max(l.retry_interval, kLongestRetry);
+  ask_seldom(l, refusal);
+}
+
+// A msg1 shows nobody that it is of now: it may be an old one, of a life with other settings. What stands,
+// and an exchange under way, go on, and have the last word; and our own next attempt does not come later for
+// it.
+void MeshState::refused_by_us(Link& l, const Refusal& refusal) {
+  if (l.alive) return;
+  if (l.step != HandshakeStep::kIdle) {
+    incompatible(l, refusal);
+    return;
+  }
+  const Nanos before = l.retry_at;
+  ask_seldom(l, refusal);
+  l.retry_at = std::min(before, l.retry_at);
+}
+
+void MeshState::ask_seldom(Link& l, const Refusal& refusal) {
+  const bool news = incompatible(l, refusal);
+  l.retry_interval = news ? kLongestRetry : std::max(l.retry_interval, kLongestRetry);
   l.retry_at = now + l.retry_interval;
 }
 
@@ -74,11 +91,10 @@ bool MeshState::incompatible(Link& l, const Refusal& refusal) {
   const std::array<char, 192> text = refusal.text();
   const bool same = l.incompatible && std::string_view(l.text.data()) == std::string_view(text.data());
   if (!same) l.told = false;
-  if (!l.told && now >= l.log_at) {
+  if (!l.told && may_log(l)) {
     log(LogLevel::kError, "node %llu is incompatible: %s", static_cast<unsigned long long>(l.node.value),
         text.data());
     l.told = true;
-    l.log_at = now + kLogEach;
   }
   l.text = text;
   l.incompatible = true;

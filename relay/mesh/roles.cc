@@ -38,8 +38,7 @@ void MeshState::missed_role(Link& l, Role role, MeshCounter counter) {
   const auto bit = static_cast<uint32_t>(role);
   if ((l.roles_missed & bit) != 0) return;
   l.roles_missed |= bit;
-  if (now < l.log_at) return;
-  l.log_at = now + core::from_s(1);
+  if (!may_log(l)) return;
   log(LogLevel::kWarn, "%s: what it does without is refused (%s)", lack_text({l.node, role}).data(),
       mesh_counter_name(counter));
 }

@@ -11,7 +11,6 @@ namespace {
 constexpr Nanos kLongestRoundTrip = core::from_s(1);  // over any wire, where none was measured
 constexpr Nanos kShortest = core::from_ms(20);        // a measured one may have been a lucky one
 constexpr Nanos kOldSession = core::from_s(1);        // a replaced session still receives what was under way
-constexpr Nanos kLogEach = core::from_s(1);           // a peer that is another each time fills no log
 
 }  // namespace
 
@@ -58,7 +57,7 @@ void MeshState::remove_session(Link& l, int8_t parity) {
   l.sessions[parity].installed = false;
   l.peer_msg1 = 0;  // the answer that led to it must not be repeated
   // Which of the two was replaced: the one that is not used, where none is made in its place.
-  if (l.active != parity && (l.active >= 0 || !l.sessions[1 - parity].installed)) l.old_until = Nanos{0};
+  if (l.active >= 0 || !l.sessions[1 - parity].installed) l.old_until = Nanos{0};
   CoreCommand c;
   c.kind = CoreCommandKind::kSessionRemove;
   c.slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(parity);
@@ -105,8 +104,7 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   l.ended = {};
   l.busy_count = 0;
   if (peer_incarnation != l.incarnation) {
-    if (l.incarnation != 0 && now >= l.log_at) {
-      l.log_at = now + kLogEach;
+    if (l.incarnation != 0 && may_log(l)) {
       log(LogLevel::kInfo, "node %llu is a new incarnation", static_cast<unsigned long long>(l.node.value));
     }
     l.incarnation = peer_incarnation;

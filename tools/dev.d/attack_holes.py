@@ -203,7 +203,7 @@ CONTROL = (
          "Text.ATextWithControlCharactersIsNotPlain:Hello*:Refusal*:Certificates*"),
     Hole("a text that breaks out of its place in JSON", "relay/json_writer.h", "      if (c == '\"' || c == '\\\\') {",
          "      if (false) {", "JsonWriter*"),
-    Hole("a log that is filled with refusals", "relay/mesh/refusal.cc", "  if (!l.told && now >= l.log_at) {",
+    Hole("a log that is filled with refusals", "relay/mesh/refusal.cc", "  if (!l.told && may_log(l)) {",
          "  if (!l.told) {", "SealedAttack.APeerThatIsRefusedForAnotherReasonEachTimeDoesNotFillTheLog"),
 )
 
