@@ -83,23 +83,20 @@ KeyAuditor::Direction& KeyAuditor::find(relay::Suite suite, const Secret& secret
 }
 
 KeyAuditor::Direction& KeyAuditor::sends(Life life, relay::Suite suite, const Secret& secret) {
-  Direction& direction = find(suite, secret);
-  if (direction.sender != kNobody && direction.sender != life) {
-    complain_("S6: " + name(life) + " seals with a key that " + name(direction.sender) +
-              " sealed with in another life");
-  }
-  direction.sender = life;
-  judge_pair(direction);
-  return direction;
+  return take_end(life, find(suite, secret), &Direction::sender, "seal");
 }
 
 KeyAuditor::Direction& KeyAuditor::receives(Life life, relay::Suite suite, const Secret& secret) {
-  Direction& direction = find(suite, secret);
-  if (direction.receiver != kNobody && direction.receiver != life) {
-    complain_("S6: " + name(life) + " opens with a key that " + name(direction.receiver) +
-              " opened with in another life");
+  return take_end(life, find(suite, secret), &Direction::receiver, "open");
+}
+
+KeyAuditor::Direction& KeyAuditor::take_end(Life life, Direction& direction, Life Direction::*end,
+                                            const std::string& verb) {
+  if (direction.*end != kNobody && direction.*end != life) {
+    complain_("S6: " + name(life) + " " + verb + "s with a key that " + name(direction.*end) + " " + verb +
+              "ed with in another life");
   }
-  direction.receiver = life;
+  direction.*end = life;
   judge_pair(direction);
   return direction;
 }

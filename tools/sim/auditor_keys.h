@@ -95,6 +95,7 @@ class KeyAuditor {
   };
 
   Direction& find(relay::Suite suite, const Secret& secret);
+  Direction& take_end(Life life, Direction& direction, Life Direction::*end, const std::string& verb);
   void judge_pair(const Direction& direction);
   std::string name(Life life) const;
 

@@ -1,18 +1,15 @@
 // trunkline-sim: thousands of short lives of a small mesh, in virtual time, looking for one broken promise.
 //
-//   trunkline-sim [--seeds N] [--first-seed S] [--jobs J]   runs N seeds. At a broken promise: prints the
-//   seed and
-//                                                           what it decided, shrinks the run, writes a file
-//                                                           that reproduces it, exit code 1
-//                 --sealed                                  the same with the real cryptography, ten times as
-//                 long
-//   trunkline-sim --trace SEED                              one seed, with everything that happens as text
-//   trunkline-sim --replay FILE                             what a shrunk run wrote, in the same way
-//   trunkline-sim --hash N                                  one number that stands for N seeds: equal for
-//   every
-//                                                           compiler and every optimisation
-//   trunkline-sim --figures [--long]                        the figures "never stuck" (stuck.h)
-//   trunkline-sim --scenario NAME                           a replay of a real outage (--list names them)
+//   [--seeds N] [--first-seed S] [--jobs J]   runs N seeds. At a broken promise: prints the seed and what it
+//                                             decided, shrinks the run, writes a file that reproduces it,
+//                                             exit code 1
+//   --sealed                                  the same, or one seed, with the real cryptography: slower
+//   --trace SEED                              one seed, with everything that happens as text
+//   --replay FILE                             what a shrunk run wrote, in the same way
+//   --hash N                                  one number that stands for N seeds, whatever the compiler and
+//                                             the optimisation
+//   --figures [--long]                        the figures "never stuck" (stuck.h)
+//   --scenario NAME                           a replay of a real outage (--list names them)
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>

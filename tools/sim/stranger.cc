@@ -22,12 +22,10 @@ bool is_data(std::span<const uint8_t> datagram) {
 }  // namespace
 
 Stranger::Stranger(const Options& options)
-    : present_(options.has(Fault::stranger)),
-      nodes_(options.nodes.size()),
-      rng_(stream(options.seed, "stranger")) {}
+    : nodes_(options.nodes.size()), rng_(stream(options.seed, "stranger")) {}
 
 void Stranger::sees(NodeIndex from, NodeIndex to, std::span<const uint8_t> datagram, Nanos due) {
-  if (!present_ || datagram.size() < relay::kHeaderBytes + relay::kTagBytes || !rng_.chance(kShare)) return;
+  if (datagram.size() < relay::kHeaderBytes + relay::kTagBytes || !rng_.chance(kShare)) return;
   Forgery forgery;
   forgery.to = to;
   forgery.number = made_++;

@@ -33,7 +33,7 @@ class Stranger {
     Mark mark{};  // which trick it is
   };
 
-  // It does nothing unless the options have it.
+  // It does nothing unless it is shown something.
   explicit Stranger(const Options& options);
 
   // A datagram was sent and will arrive at `due`.
@@ -54,7 +54,6 @@ class Stranger {
   void forge_data(Forgery& forgery);
   void flip(std::vector<uint8_t>& bytes, size_t begin, size_t end);
 
-  bool present_;
   size_t nodes_;
   core::Rng rng_;
   std::vector<uint8_t> before_;  // what was seen before, a data datagram
