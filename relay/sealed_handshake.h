@@ -17,8 +17,9 @@
 // A message is read on a copy of the state, which becomes the state when all of it is in order: forged,
 // damaged, late and foreign messages change counters (SealedIdentity::counts), nothing else.
 //
-// msg2 has room for order and mac2 and does not use them, they are zeros: an initiator reads msg2 only under
-// an index that it gave out and for an exchange of its own, so nobody can put it under load with them.
+// msg2's order is that of the last msg1 which its sender wrote: those up to it are copies from then on. It
+// has room for mac2 and does not use it, that is zeros: an initiator reads msg2 only under an index that it
+// gave out and for an exchange of its own, so nobody can put it under load with them.
 //
 // Secrets: the session's two are HMAC-SHA256(k, "trunkline session 1" | suite), the key of the confirm is
 // HMAC-SHA256(k, "trunkline confirm 1"), where k is the Noise key of the direction. Ephemeral keys are drawn

@@ -118,6 +118,23 @@ class SealedAttack : public testing::Test {
   SessionKeys keys(uint32_t i) { return mesh_.node(i).sessions[mesh_.node(i).active[0]].keys; }
   uint64_t counter(uint32_t i, MeshCounter which) { return mesh_.mesh(i).counters().value(which); }
   static DatagramType type_of(const Sent& sent) { return decode_header(sent.bytes.data()).type; }
+  // The first msg1 that node `from` sent. Contract: there is one.
+  std::vector<uint8_t> first_msg1(uint32_t from) const {
+    const auto found = std::find_if(sent_.begin(), sent_.end(), [from](const Sent& sent) {
+      return sent.from == from && type_of(sent) == DatagramType::kHandshake1;
+    });
+    TL_CHECK(found != sent_.end());
+    return found->bytes;
+  }
+  // How long until the link is up, five seconds at most, while node `to` gets these bytes each 5 ms.
+  Nanos until_up_despite(uint32_t to, const std::vector<uint8_t>& bytes) {
+    Nanos waited{};
+    for (; !up() && waited < from_s(5); waited = waited + from_ms(5)) {
+      inject(to, bytes);
+      mesh_.run_for(from_ms(5));
+    }
+    return waited;
+  }
 
   test::SealedCluster cluster_;
   std::vector<std::unique_ptr<SealedIdentity>> identities_;
