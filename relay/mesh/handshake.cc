@@ -188,8 +188,9 @@ void MeshState::on_msg2(const Frame& frame) {
   if (l->sends == 1 && !l->rtt.known()) {
     l->rtt.sample(static_cast<uint32_t>(std::max<int64_t>(1, (now - l->exchange_at).us())));
   }
-  // Whatever msg1 it wrote before it answered is a copy from now on.
-  if (read.order != 0) l->order = read.order + 1;
+  // Whatever msg1 it wrote before it answered is a copy from now on; what another life of it wrote says
+  // nothing.
+  l->order = read.order != 0 ? read.order + 1 : 0;
   l->ordered_incarnation = theirs->incarnation;
   const int8_t parity = l->made;
   install_session(*l, parity, *theirs, l->handshake->keys(), address_of(*l, frame, *theirs));

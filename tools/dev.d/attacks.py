@@ -159,7 +159,7 @@ HOLES = (
     Hole("a peer with a new key that is never answered", "relay/mesh/handshake.cc",
          "config.id < l->node && can_read_ours &&", "config.id < l->node && (can_read_ours || true) &&", "SealedAttack.APeerWithANewKey*"),
     Hole("recordings of a peer that has only answered so far", "relay/mesh/handshake.cc",
-         "  if (read.order != 0) l->order = read.order + 1;\n", "", "SealedAttack.WhoHasOnlyAsked*"),
+         "  l->order = read.order != 0 ? read.order + 1 : 0;\n", "", "SealedAttack.WhoHasOnlyAsked*"),
     Hole("a second refusal in the words of the first", "relay/mesh/handshake.cc",
          "  stranger->begin();  // so that nothing of this exchange is left for the next\n", "", "SealedAttack.TwoThatAreRefused*"),
     Hole("an old msg1 with other settings that ends a link that is up", "relay/mesh/refusal.cc",

@@ -178,5 +178,41 @@ TEST_F(SealedAttack, APeerThatRemembersEverLaterStartsDoesNotKeepThisNodeAsking)
   EXPECT_LE(counter(0, MeshCounter::handshakes_sent) - before, 20u);
 }
 
+// Another life of node 1, here played by hand, answers before it has asked anybody for anything. What its
+// former life had counted is not what it counts from.
+TEST_F(SealedAttack, APeerThatAnsweredBeforeItEverAskedMayAskLater) {
+  bring_up();
+  mesh_.crash(0);
+  mesh_.run_for(from_s(1));
+  const noise::KeyPair key = identities_[0]->key();
+  const auto made = SealedIdentity::make(key, cluster_.certificate(1, key.public_key), cluster_.trust,
+                                         test::kUnixNow, cluster_.random);
+  SealedIdentity& anew = *made.value();
+  ASSERT_EQ(type_of(sent_.back()), DatagramType::kHandshake1);
+  std::vector<uint8_t> msg1(sent_.back().bytes.begin() + kHeaderBytes, sent_.back().bytes.end());
+  DatagramHeader header;
+  header.type = DatagramType::kHandshake2;
+  header.session_index = static_cast<uint32_t>(decode_header(sent_.back().bytes.data()).counter);
+  SealedHandshake answers(anew, Suite::kAes128Gcm);
+  answers.expect(test::peer_of(*identities_[1]));
+  ASSERT_TRUE(answers.read(kMsg1, msg1).ok);
+  Hello hello = make_hello(mesh_.config(0), 1'000'000);
+  hello.core_count = 1;
+  hello.cores[0] = {7'000, SessionIndex::make({0}, 0, 1)};
+  std::array<uint8_t, kMaxHelloBytes> payload;
+  const size_t length = encode(hello, payload);
+  std::vector<uint8_t> msg2(kHeaderBytes);
+  encode_header(msg2.data(), header);
+  const auto message = test::written(answers, kMsg2, Bytes(payload).first(length));
+  msg2.insert(msg2.end(), message.begin(), message.end());
+  inject(1, msg2);
+  ASSERT_EQ(mesh_.link(1, 0).state, LinkState::kUp);
+  mesh_.run_for(from_s(2));
+  const uint64_t refused = counter(1, MeshCounter::handshakes_refused);
+  inject(1, msg1_of(anew, 1, mesh_.config(0), 1'000'000));
+  EXPECT_EQ(type_of(sent_.back()), DatagramType::kHandshake2);
+  EXPECT_EQ(counter(1, MeshCounter::handshakes_refused), refused) << "it is answered, and not refused";
+}
+
 }  // namespace
 }  // namespace trunkline::relay
