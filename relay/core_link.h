@@ -145,7 +145,8 @@ enum class CoreCommandKind : uint8_t {
 
 struct CoreCommand {
   CoreCommandKind kind = CoreCommandKind::kFlowClose;
-  uint32_t slot = 0;  // kSessionActivate, kSessionRemove
+  uint32_t slot = 0;       // kSessionActivate, kSessionRemove
+  bool continues = false;  // kSessionActivate: it replaces the keys of the one before, between the same lives
   FlowId flow = 0;    // kFlowClose, kFlowQuery
   // One of these, by kind; plain members rather than a union so that every value is always initialised.
   SessionInstall session{};
@@ -181,7 +182,7 @@ struct CoreEvent {
   Nanos heard{};        // arrival of the newest authenticated datagram
   uint32_t rtt_us = 0;  // a round-trip sample from a heartbeat's echo; 0: none in this report
   uint32_t peer_heard_age_us =
-      0xffffffff;  // what the peer's newest heartbeat said about hearing us; see Heartbeat
+      kNothingHeard;  // what the peer's newest heartbeat said about hearing us; see Heartbeat
   // the others
   FlowId flow = 0;
   Label label{};

@@ -143,7 +143,8 @@ void Liveness::send(LinkId link, uint8_t remote_core, Session& session, Nanos no
     beat.echo_us = heard.newest_sent_us;
     beat.echo_hold_us = clamp_us((now - heard.newest_arrival).us());
   }
-  if (session.heard_anything) beat.heard_age_us = clamp_us((now - session.last_heard).us());
+  const Nanos last_heard = sessions_.last_heard(session);
+  if (last_heard.ns != 0) beat.heard_age_us = clamp_us((now - last_heard).us());
   std::array<uint8_t, kHeartbeatBytes> payload;
   encode_heartbeat(payload.data(), beat);
   RecordHeader header;

@@ -64,7 +64,7 @@ bool PacketPath::apply(const CoreCommand& command) noexcept {
       if (command.slot >= sessions_.slots()) return false;
       const LinkId link = sessions_.at(command.slot).link;
       lanes_.finish_link(link, now_);
-      if (!sessions_.activate(command.slot)) return false;
+      if (!sessions_.activate(command.slot, command.continues)) return false;
       liveness_.restart(link);
       return true;
     }

@@ -41,11 +41,12 @@ bool SessionTable::install(const SessionInstall& from) noexcept {
   return true;
 }
 
-bool SessionTable::activate(uint32_t slot) noexcept {
+bool SessionTable::activate(uint32_t slot, bool continues) noexcept {
   if (slot >= sessions_.size() || sessions_[slot].state == Session::State::kFree) return false;
   Session& s = sessions_[slot];
   if (Session* old = active(s.link); old != nullptr) old->state = Session::State::kInstalled;
   s.state = Session::State::kActive;
+  s.continues = continues;
   active_[s.link] = static_cast<uint16_t>(slot + 1);
   return true;
 }

@@ -47,13 +47,14 @@ struct alignas(core::kCacheLine) Session {
   bool report_due = false;    // something was heard that the board does not show
   bool pressing = false;      // and the mesh thread is to be told, not left to look
   bool worn = false;          // the mesh thread knows that its keys are to be replaced
+  bool continues = false;     // what was heard on the one before counts: it was between the same lives
   bool peer_is_deaf = false;  // the newest heartbeat says that the peer does not hear us
   uint32_t rtt_sample_us = 0;
   SessionCrypto* crypto = nullptr;
   Nanos last_heard{};
   Nanos heard_by_peer{};  // arrival of the newest heartbeat that says that the peer hears us
   Nanos sampled{};        // when rtt_sample_us was measured; 0: not yet
-  uint32_t peer_heard_age_us = 0xffffffff;
+  uint32_t peer_heard_age_us = kNothingHeard;
 
   UdpAddress peer_address{};
   std::array<SessionLane, core::kMaxCores> lanes{};
@@ -75,7 +76,7 @@ class SessionTable {
 
   // Commands of the mesh thread; false when they name a slot or link beyond the limits.
   bool install(const SessionInstall& install) noexcept;
-  bool activate(uint32_t slot) noexcept;
+  bool activate(uint32_t slot, bool continues) noexcept;
   bool remove(uint32_t slot) noexcept;
 
   // The session that a datagram's index stands for; nullptr when it is not one of ours.
@@ -104,6 +105,15 @@ class SessionTable {
       core::prefetch(&sessions_[active_[link] - 1u], 2 * core::kCacheLine);
   }
   Session& at(uint32_t slot) noexcept { return sessions_[slot]; }
+  // When the peer was last heard, on this session or on the one that it replaced, which the peer speaks on
+  // until it knows. 0: never.
+  Nanos last_heard(const Session& session) const noexcept {
+    if (session.heard_anything) return session.last_heard;
+    const Session& before = sessions_[session.slot ^ 1];
+    const bool counts = session.continues && before.state != Session::State::kFree &&
+                        before.link == session.link && before.heard_anything;
+    return counts ? before.last_heard : Nanos{};
+  }
   // Contract: lane < kMaxCores.
   LaneReplayWindow& window(const Session& session, uint8_t lane) noexcept {
     return windows_[lane * sessions_.size() + session.slot];  // those in use lie side by side

@@ -196,13 +196,14 @@ inline constexpr uint32_t kMaxSessions = 4096;  // 12 bits of slot
 // A heartbeat's payload. Times are the sender's monotonic clock in microseconds and mean nothing to the
 // receiver but to be echoed.
 //   sent_us 64 | echo_us 64 (newest sent_us received; 0: none) | echo_hold_us 32 (between its arrival and
-//   now) | heard_age_us 32 (since anything authenticated arrived; 0xffffffff: nothing yet) | received 64
-//   (datagrams, this lane)
+//   now) | heard_age_us 32 (since anything authenticated arrived, on this session or, where only keys were
+//   replaced, on the one before; kNothingHeard: nothing yet) | received 64 (datagrams, this lane)
+inline constexpr uint32_t kNothingHeard = 0xffffffff;
 struct Heartbeat {
   uint64_t sent_us = 0;
   uint64_t echo_us = 0;
   uint32_t echo_hold_us = 0;
-  uint32_t heard_age_us = 0xffffffff;
+  uint32_t heard_age_us = kNothingHeard;
   uint64_t received = 0;
 };
 inline constexpr uint32_t kHeartbeatBytes = 32;

@@ -68,6 +68,7 @@ enum class HandshakeStep : uint8_t {
 struct Session {
   bool installed = false;
   std::array<uint32_t, core::kMaxCores> receive_index{};
+  uint64_t said_incarnation = 0;  // of this node, in the HELLO that led to it
   UdpAddress address{};  // of the peer's core 0
 };
 
@@ -81,7 +82,7 @@ struct alignas(core::kCacheLine) Link {
   bool deaf = false;    // no core of the peer says any more that it hears us
   HandshakeStep step = HandshakeStep::kIdle;
   Nanos heard{};
-  Nanos heard_by_peer{};  // when a core of the peer last said so
+  Nanos heard_by_peer{};  // when a core of the peer last said so; or when the session began
   Nanos active_since{};
   Nanos sampled{};  // the newest sample in rtt
   RoundTrip rtt;
@@ -119,7 +120,9 @@ struct alignas(core::kCacheLine) Link {
   Nanos since{};  // of the present LinkState
   LinkState shown = LinkState::kConnecting;
   uint64_t incarnation = 0;    // the highest seen
+  Nanos excused_until{};       // until then it need not have heard us yet (activate_session)
   uint8_t cores = 0;           // of the peer
+  bool continues = false;      // the session in use replaced only keys, on a link that was up
   bool foreign = false;        // without rules.versions: no version in common, and up all the same
   bool lease_over = false;     // silent for so long that what it said and asked no longer counts
   PeerHealth health;           // what came of our requests

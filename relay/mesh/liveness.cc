@@ -55,15 +55,22 @@ void MeshState::on_evidence(const CoreEvent& e) {
     l.rtt.sample(e.rtt_us);
     l.sampled = e.heard;
   }
-  // "Nothing yet" is bad news too, once an answer has had time to come (activate_session).
   if (core::from_us(e.peer_heard_age_us) < config.link.down_after) {
-    if (replaced) return;  // it may be older than the new session
-    l.heard_by_peer = now;
-    l.deaf = false;
-  } else if (now - l.heard_by_peer >= doubt(l)) {
-    l.deaf = true;
+    if (replaced && !l.continues) return;  // a former life's
+    if (!replaced) heard_by_peer(l, now);  // what it says there may be older than the new session
+  } else {
+    // What it said of the session before, or "nothing yet", counts once an answer has had time to come. Where
+    // only keys were replaced, a time that it gives is of both sessions, and as true as ever.
+    const bool excused = now < l.excused_until && (!l.continues || e.peer_heard_age_us == kNothingHeard);
+    if (!excused && now - l.heard_by_peer >= doubt(l)) l.deaf = true;
   }
   heard(l, e.heard);
+}
+
+void MeshState::heard_by_peer(Link& l, Nanos at) {
+  l.heard_by_peer = at;
+  l.excused_until = {};
+  l.deaf = false;
 }
 
 // How long good news outweighs bad. Each core of the peer speaks for itself, and one that nothing is sent to
@@ -86,11 +93,7 @@ void MeshState::listen(Link& l) {
       l.rtt.sample(e.rtt_us);
       l.sampled = e.sampled;
     }
-    const bool first = l.heard_by_peer > now && e.heard_by_peer > l.active_since;
-    if (e.heard_by_peer > l.heard_by_peer || first) {
-      l.heard_by_peer = e.heard_by_peer;
-      l.deaf = false;
-    }
+    if (e.heard_by_peer > l.heard_by_peer) heard_by_peer(l, e.heard_by_peer);
     newest = std::max(newest, e.heard);
   }
   // What is in the future is patience for the first word, not a word (activate_session).

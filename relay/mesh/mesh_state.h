@@ -89,6 +89,7 @@ struct MeshState {
 
   // ---- liveness.cc
   void on_evidence(const CoreEvent& e);
+  void heard_by_peer(Link& l, Nanos at);
   Nanos doubt(const Link& l) const;
   void listen(Link& l);  // takes over what the data cores have heard
   void listen_to_due();

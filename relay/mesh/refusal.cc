@@ -49,6 +49,7 @@ void MeshState::refused(Link& l, const Refusal& refusal) {
     if (config.rules.clock_set_back && parsed.ec == std::errc{} && remembered >= incarnation &&
         remembered < started_as + kFurthestIncarnation) {
       incarnation = remembered + 1;
+      for (Link& other : links) other.rekey_at = now;  // all learn it, or it ends what they have at a rekey
       log(LogLevel::kWarn, "incarnation raised to %llu: node %llu remembers a later start of this node",
           static_cast<unsigned long long>(incarnation), static_cast<unsigned long long>(l.node.value));
     }

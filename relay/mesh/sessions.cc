@@ -18,6 +18,7 @@ uint32_t MeshState::prepare_session(Link& l, Hello& hello) {
   const uint32_t parity = l.active == 0 ? 1 : 0;
   // What was replaced and still received goes now: its place is needed.
   if (l.sessions[parity].installed) remove_session(l, static_cast<int8_t>(parity));
+  l.sessions[parity].said_incarnation = hello.incarnation;
   hello.core_count = static_cast<uint8_t>(cores);
   for (uint32_t k = 0; k < cores; ++k) {
     const CoreId core{static_cast<uint8_t>(k)};
@@ -68,28 +69,32 @@ void MeshState::remove_session(Link& l, int8_t parity) {
 // takes longer than a round trip: patience for one, not for the exchange.
 void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnation, uint8_t peer_cores,
                                  Nanos first_word) {
+  l.continues = l.alive && peer_incarnation == l.incarnation;
   CoreCommand c;
   c.kind = CoreCommandKind::kSessionActivate;
   c.slot = uint32_t{l.id} * 2 + static_cast<uint32_t>(parity);
+  c.continues = l.continues;
   command_all(c);
   if (l.active >= 0) l.old_until = now + std::max(kOldSession, l.rtt.smoothed() * 2);
   l.active = parity;
   l.made = -1;
   l.active_since = now;
-  // One end begins, and the other if that one does not.
-  l.rekey_at = now + config.link.rekey + (config.id < l.node ? Nanos{0} : config.link.rekey / 8);
+  // One end begins, and the other if that one does not. A peer that was told of an incarnation that this node
+  // has given up is told at once: later, what it has from here then would end for nothing.
+  const Nanos keys_live = config.link.rekey + (config.id < l.node ? Nanos{0} : config.link.rekey / 8);
+  l.rekey_at = l.sessions[parity].said_incarnation == incarnation ? now + keys_live : now;
   first_word = std::min(first_word, l.rtt.known() ? std::max(l.rtt.p99(), kShortest) : kLongestRoundTrip);
   // None where the peer spoke until now, and goes on on the old session until it hears of the new one.
-  const bool goes_on = l.alive && peer_incarnation == l.incarnation;
-  l.heard = goes_on ? now : now + first_word;
+  l.heard = l.continues ? now : now + first_word;
   l.deaf = false;
   l.cores = peer_cores;
   // To hear a first word and to say so: a round trip, and two heartbeats and a bit in case one is lost. Twice
   // as long where the confirm has yet to reach the peer, and may have to be asked for again.
-  const bool confirmed = goes_on || first_word.ns == 0;
+  const bool confirmed = l.continues || first_word.ns == 0;
   const Nanos answer =
       confirmed ? std::min(l.rtt.p99(), l.rtt.smoothed() * 2) : std::max(l.rtt.smoothed(), first_word) * 2;
-  l.heard_by_peer = now + answer + config.link.heartbeat * 12 / 5 - doubt(l);
+  l.heard_by_peer = now;
+  l.excused_until = now + answer + config.link.heartbeat * 12 / 5;
   // Everything is said anew. What the peer said before counts until its new view is complete, unless it is
   // another incarnation: that one has nothing of the old.
   ++l.session;

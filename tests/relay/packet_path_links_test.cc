@@ -11,9 +11,11 @@ using relay::CoreEvent;
 using relay::CoreEventKind;
 using relay::RecordKind;
 
-void session(H& h, relay::CoreCommandKind kind, const relay::SessionInstall& install) {
+void session(H& h, relay::CoreCommandKind kind, const relay::SessionInstall& install,
+             bool continues = false) {
   relay::CoreCommand c;
   c.kind = kind;
+  c.continues = continues;
   c.session = install;
   c.slot = install.slot;
   h.command(c);
@@ -302,6 +304,38 @@ TEST(PacketPathLinks, ARekeyLosesNothingInEitherDirection) {
   h.arrive(old_session, {record(media(h.label(1)), rtp({.sequence = 5}))});
   h.run();
   EXPECT_EQ(h.drops(DropReason::no_session), 1u);
+}
+
+// Until the peer knows the new session it speaks on the old one, and is told when it was heard there: if keys
+// are all that was replaced. A former life of the peer was somebody else.
+TEST(PacketPathLinks, AHeartbeatOfNewKeysSaysWhenThePeerWasHeardOnTheOldOnes) {
+  for (const bool continues : {true, false}) {
+    H h;
+    Peer& old_session = h.link_up(0);
+    h.arrive(old_session, {heartbeat({.sent_us = 1, .heard_age_us = 0})});
+    h.run();
+    Peer fresh(h.crypto, 0, 1, peer_address(0));
+    const auto beat = [&] {
+      bool ok = false;
+      const std::vector<ReadRecord> records = fresh.open(h.port.sent.back().bytes, ok);
+      EXPECT_TRUE(ok);
+      EXPECT_EQ(records.back().header.kind, RecordKind::kHeartbeat);
+      return relay::decode_heartbeat(records.back().payload.data());
+    };
+    session(h, relay::CoreCommandKind::kSessionInstall, fresh.install);
+    h.run(core::from_ms(30));
+    session(h, relay::CoreCommandKind::kSessionActivate, fresh.install, continues);
+    h.run();
+    ASSERT_EQ(h.port.sent.size(), 1u);
+    EXPECT_EQ(beat().heard_age_us, continues ? 30'000u : relay::kNothingHeard);
+    // Its first word on the new one is what counts from then on.
+    h.arrive(fresh, {heartbeat({.sent_us = 2, .heard_age_us = 0})});
+    h.run();
+    pace(h, 0, core::from_ms(50));
+    h.run(core::from_ms(20));
+    ASSERT_EQ(h.port.sent.size(), 2u);
+    EXPECT_EQ(beat().heard_age_us, 20'000u);
+  }
 }
 
 TEST(PacketPathLinks, CarriesControlAndHandshakesBothWays) {

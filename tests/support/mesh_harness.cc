@@ -144,6 +144,7 @@ void MeshHarness::on_command(Node& node, CoreId core, const CoreCommand& c) {
     case CoreCommandKind::kSessionActivate: {
       if (core.value != 0) return;
       EXPECT_TRUE(node.sessions[c.slot].installed);
+      node.sessions[c.slot].continues = c.continues;
       const LinkId link = node.sessions[c.slot].link;
       const bool first = !node.active.contains(link);
       node.active[link] = c.slot;
@@ -224,9 +225,10 @@ void MeshHarness::beat(Node& node, LinkId link) {
   e.what = What::kHeartbeat;
   e.session_index = session.peer_index;
   e.heartbeat.sent_us = static_cast<uint64_t>(now_.us()) + 1;
-  if (session.heard) {
-    e.heartbeat.heard_age_us = static_cast<uint32_t>(static_cast<uint64_t>(now_.us()) - session.heard_us);
-  }
+  const auto before = node.sessions.find(active->second ^ 1);
+  const bool from_before = !session.heard && session.continues && before != node.sessions.end();
+  if (const Session& told = from_before ? before->second : session; told.heard)
+    e.heartbeat.heard_age_us = static_cast<uint32_t>(static_cast<uint64_t>(now_.us()) - told.heard_us);
   if (session.last_sent_us != 0) {
     e.heartbeat.echo_us = session.last_sent_us;
     e.heartbeat.echo_hold_us = static_cast<uint32_t>(static_cast<uint64_t>(now_.us()) - session.heartbeat_us);

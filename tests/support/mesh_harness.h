@@ -61,6 +61,7 @@ class MeshHarness {
     uint32_t receive_index = 0, peer_index = 0;
     UdpAddress peer{};
     SessionKeys keys{};
+    bool continues = false;                       // what was heard on the one before counts
     uint64_t heard_us = 0;                        // anything
     uint64_t heartbeat_us = 0, last_sent_us = 0;  // newest heartbeat: arrival, and what it said
     Nanos reported{-1};

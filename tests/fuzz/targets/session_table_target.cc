@@ -73,7 +73,7 @@ class Model {
   void activate() {
     const uint32_t slot = in_.below(2 * kPeers + 1);
     const auto session = sessions_.find(slot);
-    EXPECT_EQ(table_.activate(slot), session != sessions_.end());
+    EXPECT_EQ(table_.activate(slot, slot < kPeers), session != sessions_.end());
     if (session != sessions_.end()) active_[session->second.install.link] = slot;
   }
   void remove() {

@@ -293,6 +293,66 @@ TEST_F(LinkTest, ANodeWhoseClockWentBackRaisesItsIncarnation) {
   EXPECT_TRUE(mesh_.node(0).errors.empty()) << "not an incompatibility";
 }
 
+// Later, with the next exchange, what the other peers have from here would end for nothing.
+TEST_F(LinkTest, ANodeThatRaisesItsIncarnationTellsItToAllPeersAtOnce) {
+  make(3);
+  start_and_run(from_ms(300));
+  mesh_.crash(0);
+  mesh_.both_ways(0, 2, {.cut = true});
+  mesh_.run_for(from_ms(500));
+  mesh_.node(0).incarnation = 2'000;  // which only node 2 hears of
+  mesh_.start(0);
+  mesh_.run_for(from_s(1));
+  ASSERT_EQ(mesh_.link(1, 0).incarnation, 2'000u);
+  mesh_.crash(0);
+  mesh_.node(0).incarnation = 1'500;
+  mesh_.both_ways(0, 2, {});
+  mesh_.wire(1, 0) = {.delay = from_ms(300)};  // so that node 3 has it before node 2 has its say
+  mesh_.start(0);
+  mesh_.run_for(from_ms(200));
+  ASSERT_EQ(mesh_.link(2, 0).incarnation, 1'500u);
+  mesh_.run_for(from_s(3));
+  EXPECT_EQ(mesh_.mesh(0).incarnation(), 2'001u);
+  EXPECT_EQ(mesh_.link(1, 0).incarnation, 2'001u);
+  EXPECT_EQ(mesh_.link(2, 0).incarnation, 2'001u);
+  EXPECT_TRUE(up(0, 1) && up(0, 2));
+}
+
+// Whenever in an exchange that replaces keys the way is cut: who is not heard any more is told so as soon as
+// at any other time, on whichever session the peer says it.
+TEST_F(LinkTest, AMuteEndIsToldAsSoonAsEverWhileKeysAreReplaced) {
+  for (const uint32_t cores : {1u, 2u}) {
+    for (const uint32_t mute : {0u, 1u}) {
+      for (int64_t after_ms = 0; after_ms <= 400; after_ms += 20) {
+        SCOPED_TRACE(testing::Message() << "node " << mute + 1 << " of " << cores << " cores cut off "
+                                        << after_ms << " ms into it");
+        mesh_ = MeshHarness(7);
+        mesh_.make(2, cores);
+        for (uint32_t i = 0; i < 2; ++i) mesh_.config(i).link.rekey = from_s(2);
+        mesh_.both_ways(0, 1, {from_ms(100), 0, false});
+        bool begun = false;
+        mesh_.see_handshake = [&](MeshHarness::Node&, const UdpAddress&, std::span<const uint8_t>) {
+          begun = true;
+        };
+        start_and_run(from_s(1));
+        ASSERT_TRUE(up(0, 1));
+        begun = false;
+        for (int i = 0; i < 3'000 && !begun; ++i) mesh_.run_for(from_ms(1));
+        ASSERT_TRUE(begun);
+        mesh_.run_for(from_ms(after_ms));
+        ASSERT_TRUE(up(0, 1));
+        mesh_.wire(mute, 1 - mute).cut = true;
+        const Nanos since = mesh_.now();
+        while (mesh_.link(mute, 1 - mute).state == LinkState::kUp && mesh_.now() - since < from_s(2))
+          mesh_.run_for(from_ms(1));
+        const Nanos took = mesh_.now() - since;
+        // A silence, a round trip, two fast beats; and what one core's good word is worth.
+        EXPECT_LE(took.ms(), 150 + 200 + 25 + (cores == 1 ? 0 : 120));
+      }
+    }
+  }
+}
+
 // The lower id's msg1 wins, so it must be the answer to it that is refused.
 TEST_F(LinkTest, ANodeWhoseClockWentBackIsTakenBackByALowerId) {
   make(2);
