@@ -254,9 +254,20 @@ void MeshState::tell_ok(uint32_t w) {
   event(e);
 }
 
-void MeshState::finish(uint32_t w, const Verdict& verdict) {
+// What is published here is not denied here: a peer announced a newer publication, and nobody has it to give.
+Verdict MeshState::seen_from_here(uint32_t t, const Verdict& verdict) const {
+  const bool absent = verdict.outcome == Outcome::not_here || verdict.outcome == Outcome::gone;
+  const uint32_t p = tracks[t].publication;
+  if (!absent || p == kNil || publications[p].state != PublicationState::kLive) return verdict;
+  std::array<uint32_t, kMaxLocations> order;
+  const uint32_t n = candidates(t, order);
+  return {Outcome::moved, false, n > 0 ? locations[order[0]].link : verdict.link};
+}
+
+void MeshState::finish(uint32_t w, const Verdict& found) {
   Waiter& waiter = waiters[w];
   Track& track = tracks[waiter.track];
+  const Verdict verdict = seen_from_here(waiter.track, found);
   HostEvent e = waiter_event(w, HostEventKind::kOutcome);
   e.outcome = verdict.outcome;
   e.authoritative = verdict.authoritative;

@@ -188,7 +188,8 @@ struct MeshState {
   void detach(uint32_t w);
   bool source_lives(const Waiter& waiter) const;
   void tell_ok(uint32_t w);
-  void finish(uint32_t w, const Verdict& verdict);
+  Verdict seen_from_here(uint32_t t, const Verdict& verdict) const;
+  void finish(uint32_t w, const Verdict& found);
   void end_acquisition(uint32_t w, Outcome reason);
   void egress_failed(const CoreEvent& e);
   void forget_waiter(uint32_t w);

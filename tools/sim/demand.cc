@@ -48,7 +48,11 @@ Demand Demands::of(NodeIndex node, const TrackTruth& track, Nanos deadline) cons
     to_be_had = true;
     within = std::max(within, time);
   }
-  if (!to_be_had) return absent(node, track);
+  if (!to_be_had) {
+    Demand d = absent(node, track);
+    if (d.within < deadline) return d;
+    return {d.expect, d.also | any_of({Outcome::deadline, Outcome::no_reply}), {}};
+  }
   // Who has it refuses this node: a peer that carries it may serve it all the same, and need not.
   uint64_t also = 0;
   const auto& peers = options_.links.peers(node);
@@ -90,7 +94,7 @@ Nanos Demands::lies(NodeIndex node, const TrackTruth& track) const {
                                        [&](const Fleet::Hint& hint) { return hint.track == track.id; });
   }
   if (of_peers && !options_.links.full()) rounds += kMaxRedirects;
-  return (fleet_.largest_round_trip(node) + kPerLie) * rounds;
+  return (fleet_.largest_round_trip(node) + renewal(node) + kPerLie) * rounds;
 }
 
 // Two round trips; OK of a track that flows is said with its first packet, which may be as late as the
@@ -120,7 +124,7 @@ Nanos Demands::over_relay(NodeIndex node, NodeIndex publisher, const TrackTruth&
 }
 
 // A message that falls into the replacement of a link's keys is said again on the new session, a round trip
-// later at most.
+// later at most. Who asks one peer after the other may meet that at each of them.
 Nanos Demands::renewal(NodeIndex node) const {
   const bool renewed = options_.rekey < relay::LinkTiming{}.rekey;
   return renewed ? fleet_.largest_round_trip(node) : Nanos{};

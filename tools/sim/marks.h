@@ -24,7 +24,8 @@
 namespace trunkline::sim {
 
 // clang-format off
-// Counters of the mesh whose growth is a situation of its own.
+// Counters of the mesh whose growth is a situation of its own. control_rejected is none: what does not parse
+// comes of a peer that holds keys and lies (tests/relay/mesh/sealed_insider_test.cc), and none does here.
 #define TRUNKLINE_SIM_COUNTER_MARKS(X)                                                                   \
   X(requests_repeated,     "a request came that was already in hand")                                    \
   X(answers_late,          "an answer came after its acquire had ended")                                 \
@@ -33,7 +34,6 @@ namespace trunkline::sim {
   X(links_up,              "a link came up")                                                             \
   X(links_down,            "a link went down")                                                           \
   X(control_repeats,       "a control segment was sent again")                                           \
-  X(control_rejected,      "a control segment was refused")                                              \
   X(control_duplicates,    "a control segment came twice")                                               \
   /* over hops */                                                                                        \
   X(pendings_sent,         "a node asked further for a peer, and said so")                               \

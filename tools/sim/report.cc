@@ -43,7 +43,7 @@ constexpr bool is_expected(Outcome outcome) {
 // Met in one seed of some hundred: a batch of two thousand may do without.
 constexpr uint64_t kEnoughForRare = 20'000;
 constexpr bool is_rare(Mark mark) {
-  return mark == Mark::counted_feeds_looped || mark == Mark::counted_control_rejected;
+  return mark == Mark::counted_feeds_looped;
 }
 
 }  // namespace

@@ -58,6 +58,22 @@ TEST_F(RelayTest, ATrackTwoHopsAwayIsHadThroughTheNodeBetween) {
   expect_no_leak();
 }
 
+// Three publish it, and the newest is where nobody who is asked has a way to.
+TEST_F(RelayTest, ATrackThatIsPublishedHereIsElsewhereRatherThanNowhere) {
+  chain(3);
+  for (uint32_t i = 0; i < 3; ++i) mesh_.publish(i, 1, a_, i + 1);
+  mesh_.run_for(from_ms(100));
+  mesh_.both_ways(1, 2, {.cut = true});
+  mesh_.run_for(from_ms(300));
+  mesh_.acquire(0, 7, a_);
+  mesh_.run_for(from_s(3));
+  const Heard moved = mesh_.only(0, 7);
+  EXPECT_EQ(moved.outcome, Outcome::moved);
+  EXPECT_EQ(moved.node.value, 2u) << "who announced a newer one";
+  EXPECT_FALSE(moved.authoritative);
+  expect_no_leak();
+}
+
 TEST_F(RelayTest, ATrackThreeHopsAwayIsHadToo) {
   chain(4);
   flowing(3, 1, a_);
