@@ -147,7 +147,7 @@ struct CoreCommand {
   CoreCommandKind kind = CoreCommandKind::kFlowClose;
   uint32_t slot = 0;       // kSessionActivate, kSessionRemove
   bool continues = false;  // kSessionActivate: it replaces the keys of the one before, between the same lives
-  FlowId flow = 0;    // kFlowClose, kFlowQuery
+  FlowId flow = 0;         // kFlowClose, kFlowQuery
   // One of these, by kind; plain members rather than a union so that every value is always initialised.
   SessionInstall session{};
   FlowOpen open{};
@@ -179,8 +179,8 @@ struct CoreEvent {
   uint32_t slot = 0;
   LinkId link = 0;
   uint32_t receive_index = 0;  // which session it is that has the slot
-  Nanos heard{};        // arrival of the newest authenticated datagram
-  uint32_t rtt_us = 0;  // a round-trip sample from a heartbeat's echo; 0: none in this report
+  Nanos heard{};               // arrival of the newest authenticated datagram
+  uint32_t rtt_us = 0;         // a round-trip sample from a heartbeat's echo; 0: none in this report
   uint32_t peer_heard_age_us =
       kNothingHeard;  // what the peer's newest heartbeat said about hearing us; see Heartbeat
   // the others

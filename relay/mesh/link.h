@@ -69,7 +69,7 @@ struct Session {
   bool installed = false;
   std::array<uint32_t, core::kMaxCores> receive_index{};
   uint64_t said_incarnation = 0;  // of this node, in the HELLO that led to it
-  UdpAddress address{};  // of the peer's core 0
+  UdpAddress address{};           // of the peer's core 0
 };
 
 struct alignas(core::kCacheLine) Link {
