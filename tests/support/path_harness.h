@@ -74,6 +74,14 @@ class PathHarnessOn {
   // ---- the mesh thread's part
   void command(const relay::CoreCommand& command) { ASSERT_TRUE(rings.commands.try_push(command)); }
 
+  void session(relay::CoreCommandKind kind, const relay::SessionInstall& install, bool continues = false) {
+    relay::CoreCommand c;
+    c.kind = kind;
+    c.session = install;
+    c.slot = install.slot;
+    c.continues = continues;
+    command(c);
+  }
   // A link with an active session; its heartbeats are out of the way.
   Peer& link_up(LinkId link, uint8_t cores = 1) {
     peers.resize(std::max<std::size_t>(peers.size(), link + 1u));
@@ -82,12 +90,8 @@ class PathHarnessOn {
     c.kind = relay::CoreCommandKind::kLinkPace;
     c.pace = {.link = link, .heartbeat_interval = core::from_s(1000)};
     command(c);
-    c.kind = relay::CoreCommandKind::kSessionInstall;
-    c.session = peers[link]->install;
-    command(c);
-    c.kind = relay::CoreCommandKind::kSessionActivate;
-    c.slot = peers[link]->install.slot;
-    command(c);
+    session(relay::CoreCommandKind::kSessionInstall, peers[link]->install);
+    session(relay::CoreCommandKind::kSessionActivate, peers[link]->install);
     run();
     port.sent.clear();
     return *peers[link];
