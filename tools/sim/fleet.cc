@@ -71,17 +71,18 @@ Event Fleet::next() {
 
 void Fleet::let_stranger_act(Nanos until) {
   while (stranger_.next_due() < until) {
-    const Stranger::Forgery forgery = stranger_.take();
+    Stranger::Forgery forgery = stranger_.take();
+    if (options_.muted) forgery.mute();
     Slot& slot = slots_[forgery.to];
     const bool late = free_at(slot) > forgery.due || slot.late_by.ns > 0 || slot.timers_by.ns > 0;
     if (slot.node == nullptr || late || slot.node->next_due() <= forgery.due || slot.node->waiting())
       continue;
-    if (trace.printing()) {
+    if (trace.printing() && !options_.muted) {
       trace.line(forgery.due, "a stranger -> " + std::to_string(forgery.to + 1) + " " +
                                   std::to_string(forgery.bytes.size()) +
                                   " bytes: " + mark_text(forgery.mark));
     }
-    slot.node->deliver({forgery.from, node_address(forgery.to), forgery.bytes});
+    if (!forgery.bytes.empty()) slot.node->deliver({forgery.from, node_address(forgery.to), forgery.bytes});
     slot.node->run_aside(forgery.due);
     report_.marks.hit(forgery.mark);
   }

@@ -87,6 +87,7 @@ void SimNode::run(Nanos now) {
 
 void SimNode::run_aside(Nanos now) {
   const Nanos due = due_, mesh_due = mesh_due_;
+  path_->run_once(now);
   run(now);
   due_ = std::min(due_, due);
   mesh_due_ = std::min(mesh_due_, mesh_due);

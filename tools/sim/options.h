@@ -125,6 +125,7 @@ struct Options {
   Nanos timer_by{};                         // Fault::late_timer: the same
   Nanos rekey = relay::LinkTiming{}.rekey;  // how old keys become
   bool sealed = false;                      // nodes seal for real; otherwise the model does it
+  bool muted = false;                       // Fault::stranger: what it sends says nothing (S7)
 
   std::vector<Build> builds;   // what each node starts with
   WrongSetting wrong;          // Fault::setting

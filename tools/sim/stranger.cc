@@ -24,6 +24,13 @@ bool is_data(std::span<const uint8_t> datagram) {
 Stranger::Stranger(const Options& options)
     : nodes_(options.nodes.size()), rng_(stream(options.seed, "stranger")) {}
 
+void Stranger::Forgery::mute() {
+  if (bytes.size() < relay::kHeaderBytes || is_data(bytes)) return bytes.clear();
+  const relay::DatagramHeader header = relay::decode_header(bytes.data());
+  std::fill(bytes.begin(), bytes.end(), uint8_t{0});
+  relay::encode_header(bytes.data(), {.version = header.version, .type = header.type});
+}
+
 void Stranger::sees(NodeIndex from, NodeIndex to, std::span<const uint8_t> datagram, Nanos due) {
   if (datagram.size() < relay::kHeaderBytes + relay::kTagBytes || !rng_.chance(kShare)) return;
   Forgery forgery;

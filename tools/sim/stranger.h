@@ -1,11 +1,13 @@
 // Stranger: somebody on the wire who has no key. It sees datagrams pass, and sends nodes others that it made
 // of them: damaged, cut, under other indexes and counters, put together from two, sent back, or mere noise.
 //
-// None is authentic, so none may have an effect (S7): the run with a stranger must be the run without, to the
-// last event. So the stranger draws from a stream of its own, its datagrams are no events of the queue, and
-// they come only to nodes that have nothing else to do at that instant, and are on time: a node that is late
-// would be woken by them, as by anything that arrives. Authentic datagrams that come twice or late are the
-// fault `replay`; a path that damages what it carries is `corrupt`.
+// None is authentic, so none may have an effect (S7): the run must be the same, to the last event, when they
+// say nothing (mute). What may show is that a handshake wakes the mesh thread: its timer wheel moves on, and
+// has another moment at which to look again for timers that are far off. So the stranger draws from a stream
+// of its own, its datagrams are no events of the queue, and they come only to nodes that have nothing else to
+// do at that instant, and are on time: a node that is late would be woken by them, as by anything that
+// arrives. Authentic datagrams that come twice or late are the fault `replay`; a path that damages what it
+// carries is `corrupt`.
 //
 // One thread. Two draws per datagram that passes.
 #pragma once
@@ -31,6 +33,9 @@ class Stranger {
     core::UdpAddress from{};
     std::vector<uint8_t> bytes{};
     Mark mark{};  // which trick it is
+
+    // A handshake's bytes become zeros, but for version and type; all else is not sent.
+    void mute();
   };
 
   // It does nothing unless it is shown something.

@@ -265,10 +265,10 @@ RunResult run_world(const Options& options, const std::vector<FaultEvent>& fault
   world.run();
   RunResult result{world.violations(), world.trace_hash(), world.now()};
   if (!options.has(Fault::stranger) || !result.violations.empty()) return result;
-  Options alone = options;
-  alone.faults &= ~(1u << static_cast<uint32_t>(Fault::stranger));
+  Options muted = options;
+  muted.muted = true;
   Report unused;
-  World twin(alone, faults, unused);
+  World twin(muted, faults, unused);
   twin.run();
   if (std::string text = parted(world, twin); !text.empty())
     result.violations.push_back({world.now(), std::move(text)});
