@@ -52,6 +52,8 @@ class RoundTrip {
     const uint32_t largest = largest_us_ > previous_largest_us_ ? largest_us_ : previous_largest_us_;
     return core::from_us(largest == 0 ? kUnknownUs : largest);
   }
+  // What an answer is waited for: a peer that stood still leaves a worst one that says nothing of the way.
+  Nanos patience() const noexcept { return std::min(p99(), smoothed() * 2); }
 
  private:
   static constexpr uint32_t kWindow = 128;

@@ -83,7 +83,8 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   // has given up is told at once: later, what it has from here then would end for nothing.
   const Nanos keys_live = config.link.rekey + (config.id < l.node ? Nanos{0} : config.link.rekey / 8);
   l.rekey_at = l.sessions[parity].said_incarnation == incarnation ? now + keys_live : now;
-  first_word = std::min(first_word, l.rtt.known() ? std::max(l.rtt.p99(), kShortest) : kLongestRoundTrip);
+  const Nanos round_trip = l.rtt.known() ? std::max(l.rtt.patience(), kShortest) : kLongestRoundTrip;
+  first_word = std::min(first_word, round_trip);
   // None where the peer spoke until now, and goes on on the old session until it hears of the new one.
   l.heard = l.continues ? now : now + first_word;
   l.deaf = false;
@@ -91,8 +92,7 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   // To hear a first word and to say so: a round trip, and two heartbeats and a bit in case one is lost. Twice
   // as long where the confirm has yet to reach the peer, and may have to be asked for again.
   const bool confirmed = l.continues || first_word.ns == 0;
-  const Nanos answer =
-      confirmed ? std::min(l.rtt.p99(), l.rtt.smoothed() * 2) : std::max(l.rtt.smoothed(), first_word) * 2;
+  const Nanos answer = confirmed ? l.rtt.patience() : std::max(l.rtt.smoothed(), first_word) * 2;
   l.heard_by_peer = now;
   l.excused_until = now + answer + config.link.heartbeat * 12 / 5;
   // Everything is said anew. What the peer said before counts until its new view is complete, unless it is

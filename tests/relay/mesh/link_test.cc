@@ -237,6 +237,38 @@ TEST_F(LinkTest, ANewIncarnationThatHearsNothingIsGivenUpAfterARoundTrip) {
   EXPECT_LE(run_until(1, false), from_ms(200 + 120 + 10)) << "a round trip, two heartbeats and a bit";
 }
 
+// However long its answers once took. The exchange took longer than a round trip, too, because its first
+// messages were lost; and what answered the last of them is not there any more.
+TEST_F(LinkTest, ANewIncarnationIsWaitedForAsLongAsARoundTripTakesNowadays) {
+  make(2);
+  mesh_.both_ways(0, 1, {from_ms(400), 0, false});
+  start_and_run(from_s(5));
+  mesh_.both_ways(0, 1, {from_ms(50), 0, false});
+  mesh_.run_for(from_s(4));
+  ASSERT_TRUE(up(0, 1));
+  mesh_.crash(1);
+  mesh_.node(1).incarnation += 1'000;
+  mesh_.run_for(from_s(1));
+  mesh_.lose_handshake = [](std::span<const uint8_t> datagram) {
+    return decode_header(datagram.data()).type == DatagramType::kHandshake2;
+  };
+  mesh_.start(1);
+  mesh_.run_for(from_s(1));
+  mesh_.lose_handshake = {};
+  bool answered = false;
+  mesh_.see_handshake = [&](MeshHarness::Node&, const UdpAddress&, std::span<const uint8_t> datagram) {
+    answered = answered || decode_header(datagram.data()).type == DatagramType::kHandshake2;
+  };
+  for (int i = 0; i < 2'000 && !answered; ++i) mesh_.run_for(from_ms(1));
+  ASSERT_TRUE(answered);
+  mesh_.crash(1);
+  mesh_.run_for(from_ms(60));
+  ASSERT_EQ(mesh_.link(0, 1).state, LinkState::kUp);
+  const Nanos since = mesh_.now();
+  while (mesh_.link(0, 1).state == LinkState::kUp && mesh_.now() - since < from_s(5)) mesh_.run_for(from_ms(1));
+  EXPECT_LE((mesh_.now() - since).ms(), 200 + 150 + 10) << "twice a round trip, and a silence";
+}
+
 TEST_F(LinkTest, ANodeWhoseClockWentBackRaisesItsIncarnation) {
   make(2);
   start_and_run(from_ms(300));
