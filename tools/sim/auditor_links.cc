@@ -233,7 +233,8 @@ void LinkAuditor::judge_incompatible(NodeIndex index, NodeIndex peer, const std:
   const Nanos known =
       std::max({node.on_time_since, nodes_[peer].on_time_since, node.since[peer] + kFirstWord}) +
       notice_bounds(there, there, wire_extra()).deaf + node.late_by;
-  if (node.states[peer] == LinkState::kUp && nodes_[peer].mesh != nullptr && now > known) {
+  const bool noticed = now > known && !feigned(node, now);
+  if (node.states[peer] == LinkState::kUp && nodes_[peer].mesh != nullptr && noticed) {
     return auditor_.violate(now, "L4: " + name(index, peer) + " is up, and they differ in " + setting);
   }
   const Nanos well = well_since(index, peer);
