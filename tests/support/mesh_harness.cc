@@ -85,8 +85,9 @@ void MeshHarness::run_until(Nanos end) {
 }
 
 void MeshHarness::post(Node& from, uint32_t to, Event e) {
+  if (to >= nodes_.size()) return;  // an address that is no node's
   const Wire& w = wire(index_of(from), to);
-  if (w.cut || to >= nodes_.size() || (w.loss > 0 && rng_.chance(w.loss))) return;
+  if (w.cut || (w.loss > 0 && rng_.chance(w.loss))) return;
   if (e.what == What::kControl && e.session_index == w.muted_session) return;
   e.at = now_ + w.delay;
   e.order = ++order_;

@@ -265,7 +265,8 @@ TEST_F(LinkTest, ANewIncarnationIsWaitedForAsLongAsARoundTripTakesNowadays) {
   mesh_.run_for(from_ms(60));
   ASSERT_EQ(mesh_.link(0, 1).state, LinkState::kUp);
   const Nanos since = mesh_.now();
-  while (mesh_.link(0, 1).state == LinkState::kUp && mesh_.now() - since < from_s(5)) mesh_.run_for(from_ms(1));
+  while (mesh_.link(0, 1).state == LinkState::kUp && mesh_.now() - since < from_s(5))
+    mesh_.run_for(from_ms(1));
   EXPECT_LE((mesh_.now() - since).ms(), 200 + 150 + 10) << "twice a round trip, and a silence";
 }
 
