@@ -150,6 +150,7 @@ using RoleText = std::array<char, 128>;
   X(handshakes_ignored,    "handshake datagrams of unknown nodes, malformed, or out of order")       \
   X(links_up,              "times a link came up")                                                   \
   X(links_down,            "times a link went down")                                                 \
+  X(peers_reborn,          "times a peer that was known came back as a new incarnation")             \
   X(rekeys,                "sessions replaced for the age of their keys, or for what they have sealed")  \
   X(streams_stalled,       "new sessions tried: control was stuck or another's, or an end untold")   \
   X(control_segments_sent, "control segments sent, repeats included")                                \

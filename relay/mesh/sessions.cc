@@ -109,8 +109,11 @@ void MeshState::activate_session(Link& l, int8_t parity, uint64_t peer_incarnati
   l.ended = {};
   l.busy_count = 0;
   if (peer_incarnation != l.incarnation) {
-    if (l.incarnation != 0 && may_log(l)) {
-      log(LogLevel::kInfo, "node %llu is a new incarnation", static_cast<unsigned long long>(l.node.value));
+    if (l.incarnation != 0) {
+      counters.add(MeshCounter::peers_reborn);
+      if (may_log(l)) {
+        log(LogLevel::kInfo, "node %llu is a new incarnation", static_cast<unsigned long long>(l.node.value));
+      }
     }
     l.incarnation = peer_incarnation;
     l.health.forget();

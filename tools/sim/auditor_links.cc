@@ -54,12 +54,16 @@ LinkAuditor::LinkAuditor(const Options& options, size_t nodes, Auditor& auditor,
       nodes_(nodes),
       well_(nodes_.size() * nodes_.size()),
       differs_(nodes_.size() * nodes_.size()) {
-  for (Node& node : nodes_) {
-    node.states.resize(nodes_.size(), LinkState::kConnecting);
-    node.named.resize(nodes_.size());
-    node.downs.resize(nodes_.size());
-    node.since.resize(nodes_.size());
-  }
+  for (Node& node : nodes_) node.know(nodes_.size());
+}
+
+void LinkAuditor::Node::know(size_t peers) {
+  states.resize(peers, LinkState::kConnecting);
+  since.resize(peers);
+  incarnations.resize(peers);
+  begun.resize(peers);
+  named.resize(peers);
+  downs.resize(peers);
 }
 
 void LinkAuditor::started(NodeIndex index, const relay::MeshNode& mesh, const relay::NodeConfig& config,
@@ -68,10 +72,7 @@ void LinkAuditor::started(NodeIndex index, const relay::MeshNode& mesh, const re
   const Nanos late_by = node.late_by;  // that belongs to the machine, not to the process
   node = {};
   node.late_by = late_by;
-  node.states.resize(nodes_.size(), LinkState::kConnecting);
-  node.named.resize(nodes_.size());
-  node.downs.resize(nodes_.size());
-  node.since.resize(nodes_.size());
+  node.know(nodes_.size());
   node.mesh = &mesh;
   node.config = &config;
   node.on_time_since = now;
@@ -112,11 +113,12 @@ std::string LinkAuditor::name(NodeIndex node, NodeIndex peer) const {
 }
 
 // A status holds a text of 192 bytes: read only when a counter says that some link has changed.
-void LinkAuditor::read(NodeIndex index) {
+void LinkAuditor::read(NodeIndex index, Nanos now) {
   Node& node = nodes_[index];
   using C = relay::MeshCounter;
   const relay::MeshCounters& c = node.mesh->counters();
-  const uint64_t news = c.value(C::links_up) + c.value(C::links_down) + c.value(C::handshakes_refused);
+  const uint64_t news = c.value(C::links_up) + c.value(C::links_down) + c.value(C::handshakes_refused) +
+                        c.value(C::peers_reborn);
   if (news == node.news) return;
   node.news = news;
   for (relay::LinkId l = 0; l < node.mesh->link_count(); ++l) {
@@ -130,6 +132,9 @@ void LinkAuditor::read(NodeIndex index) {
       report_.marks.hit(Mark::link_flapped);
     node.states[peer] = status.state;
     node.since[peer] = status.since;
+    const bool reborn = status.incarnation != node.incarnations[peer];
+    node.incarnations[peer] = status.incarnation;
+    node.begun[peer] = reborn ? now : std::max(node.begun[peer], status.since);
     const std::string& setting = differs_[index * nodes_.size() + peer];
     node.named[peer] = status.state == LinkState::kIncompatible && !setting.empty() &&
                        std::string(status.text.data()).find(setting) != std::string::npos;
@@ -151,7 +156,7 @@ void LinkAuditor::look(Nanos now) {
       node.stood = false;
       woke(i);
     }
-    read(i);
+    read(i, now);
   }
   for (NodeIndex i = 0; i < nodes_.size(); ++i) {
     for (const NodeIndex peer : options_.links.peers(i)) judge_pair(i, peer, now);
@@ -183,7 +188,7 @@ void LinkAuditor::judge_pair(NodeIndex index, NodeIndex peer, Nanos now) {
   const Nanos extra = wire_extra() + node.late_by * 2 + other.late_by;
   const Nanos there = network_.delay(peer, index), back = network_.delay(index, peer);
   const auto silent_since = [&](Nanos since, Nanos bound, const char* why) {
-    const Nanos from = std::max({since, node.on_time_since, node.since[peer] + kFirstWord});
+    const Nanos from = std::max({since, node.on_time_since, node.begun[peer] + kFirstWord});
     if (since == core::kNever || now <= from + bound) return;
     auditor_.violate(now, "L1: " + name(index, peer) + " is up, " + std::to_string((now - since).ms()) +
                               " ms after " + why);
@@ -231,7 +236,7 @@ void LinkAuditor::judge_incompatible(NodeIndex index, NodeIndex peer, const std:
   // A session of a former life ends when its silence is noticed.
   const Nanos there = network_.delay(peer, index);
   const Nanos known =
-      std::max({node.on_time_since, nodes_[peer].on_time_since, node.since[peer] + kFirstWord}) +
+      std::max({node.on_time_since, nodes_[peer].on_time_since, node.begun[peer] + kFirstWord}) +
       notice_bounds(there, there, wire_extra()).deaf + node.late_by;
   const bool noticed = now > known && !feigned(node, now);
   if (node.states[peer] == LinkState::kUp && nodes_[peer].mesh != nullptr && noticed) {

@@ -33,8 +33,9 @@ struct NoticeBounds {
   Nanos deaf;  // the end that no longer hears
   Nanos mute;  // the end that is no longer heard
 };
-// A link that has just come up is given this long for its first word, before the bounds count: the longest
-// round trip where none was measured, twice, for the peer to say that it hears.
+// A link that has just come up, or whose peer has just come back as a new incarnation, is given this long for
+// its first word, before the bounds count: the longest round trip where none was measured, twice, for the
+// peer to say that it hears.
 inline constexpr Nanos kFirstWord = core::from_s(2);
 // `there`: one way in the direction that died; `back`: the other. `extra`: what faults may delay more.
 NoticeBounds notice_bounds(Nanos there, Nanos back, Nanos extra);
@@ -64,6 +65,8 @@ class LinkAuditor {
 
  private:
   struct Node {
+    void know(size_t peers);  // none of them yet
+
     const relay::MeshNode* mesh = nullptr;
     const relay::NodeConfig* config = nullptr;
     Nanos gone_since{};     // when mesh is nullptr
@@ -73,6 +76,8 @@ class LinkAuditor {
     uint64_t news = UINT64_MAX;            // counters of its links when they were last read
     std::vector<relay::LinkState> states;  // by peer's index
     std::vector<Nanos> since;              // of these
+    std::vector<uint64_t> incarnations;    // of the peers, as they are known here
+    std::vector<Nanos> begun;              // a session with another of these, or a link
     std::vector<bool> named;               // INCOMPATIBLE, and the text names the setting
     std::vector<uint32_t> downs;           // times the link went down in this life
     bool was_up = false;
@@ -80,7 +85,7 @@ class LinkAuditor {
   };
 
   relay::LinkState state(NodeIndex node, NodeIndex peer) const;
-  void read(NodeIndex node);
+  void read(NodeIndex node, Nanos now);
   void judge_pair(NodeIndex node, NodeIndex peer, Nanos now);
   Nanos wire_extra() const;
   bool feigned(const Node& node, Nanos now) const;

@@ -210,6 +210,8 @@ TEST_F(LinkTest, ARestartedPeerIsANewIncarnationAndEndsWhatItFed) {
   mesh_.run_for(from_s(3));
   ASSERT_TRUE(up(0, 1));
   EXPECT_EQ(mesh_.link(1, 0).incarnation, 2'000u);
+  EXPECT_EQ(mesh_.mesh(1).counters().value(MeshCounter::peers_reborn), 1u);
+  EXPECT_EQ(mesh_.mesh(0).counters().value(MeshCounter::peers_reborn), 0u) << "it knew nobody";
   EXPECT_EQ(mesh_.only(1, 7, HostEventKind::kEnded).outcome, Outcome::link_down);
   EXPECT_EQ(mesh_.link_outputs(1), 0u) << "the output toward the old incarnation is gone";
   EXPECT_EQ(mesh_.mesh(1).usage().tracks, 1u) << "and so are its announcements";
