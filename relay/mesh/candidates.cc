@@ -34,6 +34,7 @@ void MeshState::advance(uint32_t t) {
   forget_old_answers(t);
   blame_the_silent(t);
   ask_for_longer(t);
+  ask_for_others(t);
   if (ask_named(t)) return;
   Track& track = tracks[t];
   if (track.phase != Phase::kSearching) return;  // it ended on the way
@@ -99,6 +100,20 @@ void MeshState::ask_for_longer(uint32_t t) {
     const Link& l = std::as_const(links)[asked.link];
     const bool longer = asked.asked_until < track.search_deadline;
     if (!longer || !l.can_ask() || now + l.rtt.smoothed() >= track.search_deadline) continue;
+    if (!may_repeat()) return;
+    rename_ask(a);
+    ask_again(a);
+  }
+}
+
+// Whom a peer's question had passed already refuses it for that peer's sake. Whoever else waits here has not
+// come that way, and that node is asked again for them.
+void MeshState::ask_for_others(uint32_t t) {
+  const Track& track = tracks[t];
+  for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
+    const Link& l = std::as_const(links)[asks[a].link];
+    if (!asks[a].looped_for_peer() || has_passed(asks_for(track, l.node), l.node)) continue;
+    if (!l.can_ask() || now + l.rtt.smoothed() >= track.search_deadline) continue;
     if (!may_repeat()) return;
     rename_ask(a);
     ask_again(a);

@@ -160,11 +160,11 @@ void MeshState::feed_changed(uint32_t t, bool relabelled) {
   Track& track = tracks[t];
   const Ask& asked = asks[track.feed];
   if (relabelled) redirect_flow(t);
-  // Who feeds us has found another way: the doubt was about the one before.
+  // Who feeds us has found another way: doubt and silence were the former one's.
   const bool same_way =
       track.path_length == asked.path_length &&
       std::equal(track.path.begin(), track.path.begin() + track.path_length, asked.path.begin());
-  if (!same_way) track.doubted = false;
+  if (!same_way) track.doubted = track.idle_while_flowing = false;
   track.path = asked.path;
   track.path_length = asked.path_length;
   if (!asked.flowing) {

@@ -136,7 +136,8 @@ struct MeshState {
   bool pump_changes(Link& l);
   bool pump_removals(Link& l);
   Acquire request(const Link& l, const Ask& ask) const;
-  const Serve* asks_for(const Track& track) const;
+  const Serve* asks_for(const Track& track, core::NodeId node) const;
+  static bool has_passed(const Serve* serve, core::NodeId node);
   void sweep(Link& l);  // what the peer's last view does not contain
   template <class M>
   bool append(Link& l, const M& message);
@@ -216,6 +217,7 @@ struct MeshState {
   Verdict verdict_at_deadline(uint32_t t) const;
   Verdict unreachable(const Link& l) const;
   void conclude(uint32_t t, const Verdict& verdict);
+  bool holds_for_anybody(uint32_t t) const;
   void believe_denials(uint32_t t);
   void end_search(uint32_t t);
   bool drop_asks(uint32_t t, uint32_t except);  // true: somebody may still send on its label
@@ -227,6 +229,7 @@ struct MeshState {
   bool forget_stalls(uint32_t t);
   void blame_the_silent(uint32_t t);
   void ask_for_longer(uint32_t t);
+  void ask_for_others(uint32_t t);
   void eject(Link& l, const char* why);
   void returned(Link& l);
   bool shunned(const Link& l) const;

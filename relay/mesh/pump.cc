@@ -224,6 +224,7 @@ bool MeshState::pump_asks(Link& l) {
     if (!append(l, request(l, ask))) return false;
     counters.add(MeshCounter::requests_sent);
     ask.sent_session = l.session;
+    ask.passed = has_passed(asks_for(tracks[ask.track], l.node), l.node);
     ask.asked_until = std::min(ask.asked_until, tracks[ask.track].search_deadline);
     l.next_ask = ask.of_link.next;
     if (ask.state == AskState::kOk) continue;
@@ -248,7 +249,7 @@ Acquire MeshState::request(const Link& l, const Ask& ask) const {
   const Nanos left = tracks[ask.track].search_deadline - now - l.rtt.smoothed() - kBudgetMargin;
   m.budget_us = static_cast<uint32_t>(std::clamp<int64_t>(left.us(), 1, UINT32_MAX));
   // Whoever waits for us has passed these nodes already.
-  if (const Serve* const serve = asks_for(tracks[ask.track]); serve != nullptr) {
+  if (const Serve* const serve = asks_for(tracks[ask.track], l.node); serve != nullptr) {
     m.path = serve->path;
     m.path_length = std::min<uint8_t>(serve->path_length, kMaxPath - 1);
   }
@@ -256,14 +257,24 @@ Acquire MeshState::request(const Link& l, const Ask& ask) const {
   return m;
 }
 
-// The peer on whose behalf a request goes out; nullptr: it is this node's own. A node that may not ask for
-// itself asks for those whom it serves, also when none of them waits.
-const Serve* MeshState::asks_for(const Track& track) const {
+bool MeshState::has_passed(const Serve* serve, core::NodeId node) {
+  return serve != nullptr && passes(serve->request_path(), node);
+}
+
+// The peer on whose behalf that node is asked: one whose question has not passed there, if there is one.
+// nullptr: this node's own acquires, which come first. A node that may not ask for itself asks for those whom
+// it serves, also when none of them waits.
+const Serve* MeshState::asks_for(const Track& track, core::NodeId node) const {
+  if (track.pending > 0 && may(Role::kAcquire)) return nullptr;
+  const Serve* waits = nullptr;
   const Serve* fed_by_us = nullptr;
   for (uint32_t s = track.serves.first; s != kNil; s = serves[s].of_track.next) {
-    if (serves[s].state == ServeState::kWaiting) return &serves[s];
     fed_by_us = &serves[s];
+    if (serves[s].state != ServeState::kWaiting) continue;
+    if (!has_passed(&serves[s], node)) return &serves[s];
+    if (waits == nullptr) waits = &serves[s];
   }
+  if (waits != nullptr) return waits;
   return may(Role::kAcquire) ? nullptr : fed_by_us;
 }
 

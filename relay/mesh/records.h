@@ -191,6 +191,7 @@ struct Ask {
   bool pending = false;        // the peer asks further, and said so
   bool probe = false;          // of an ejected peer that is half open
   bool queued = false;         // not sent yet, or to be sent again
+  bool passed = false;         // sent for a peer whose question had passed there already
   uint8_t hop_limit = 0;
   uint8_t tries = 0;                 // attempts whose time is over, and answers that said "later"
   uint32_t sent_session = 0;         // the link's session it was last sent in; 0: never
@@ -214,6 +215,8 @@ struct Ask {
 
   // It may still be answered.
   bool open() const { return state == AskState::kWaiting || state == AskState::kBusy; }
+  // A no for the sake of the peer that it was sent for: it says nothing to others.
+  bool looped_for_peer() const { return state == AskState::kNegative && outcome == Outcome::loop && passed; }
 };
 
 enum class ServeState : uint8_t {
@@ -251,6 +254,8 @@ struct Serve {
   std::array<core::NodeId, kMaxPath> path{};  // of the request
   uint8_t path_length = 0;
   Hook of_track, of_link, queue;
+
+  std::span<const core::NodeId> request_path() const { return {path.data(), path_length}; }
 };
 
 }  // namespace trunkline::relay::mesh

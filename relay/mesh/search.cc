@@ -268,7 +268,7 @@ Verdict MeshState::verdict_at_deadline(uint32_t t) const {
 // The verdict is told to all who wait; those who wait for an announcement wait on (settle).
 void MeshState::conclude(uint32_t t, const Verdict& verdict) {
   Track& track = tracks[t];
-  const bool cached = remembers_no(track);
+  const bool cached = remembers_no(track), for_anybody = holds_for_anybody(t);
   believe_denials(t);
   end_search(t);
   track.replace_at = now + kReplaceAgain;
@@ -278,12 +278,19 @@ void MeshState::conclude(uint32_t t, const Verdict& verdict) {
   track.phase = Phase::kConcluding;
   track.settle_left = track.waiters.size;
   const bool absent = verdict.outcome == Outcome::not_here || verdict.outcome == Outcome::gone;
-  if (absent && !cached) {
+  if (absent && !cached && for_anybody) {
     const Nanos rtt = verdict.link == kNoLink ? Nanos{} : links[verdict.link].rtt.smoothed();
     track.negative_until = now + std::clamp(rtt * 2, kShortestMemory, kLongestMemory);
     track.negative_version = track.version;
   }
   mark(t);
+}
+
+// Nobody said no only because the question, a peer's, had passed there.
+bool MeshState::holds_for_anybody(uint32_t t) const {
+  uint32_t a = tracks[t].asks.first;
+  while (a != kNil && !asks[a].looped_for_peer()) a = asks[a].of_track.next;
+  return a == kNil;
 }
 
 // Who announced the track and denies it has withdrawn it since, and had no room, or no link, to say so.

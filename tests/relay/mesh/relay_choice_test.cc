@@ -163,5 +163,73 @@ TEST_F(RelayChoiceTest, ANoToTheFirstWhoWaitedDoesNotHoldForThoseWhoJoinASecondL
   expect_nothing_asked();
 }
 
+// What came over node 1 has stopped, and node 3 knows nobody else to ask; then node 2 says that it has found
+// another way. Nothing has come over it yet.
+TEST_F(RelayChoiceTest, AFeedThatWasSilentOnTheOldWayIsNotBlamedOnTheNew) {
+  partial(4, {{0, 1, from_ms(1)}, {1, 2, from_ms(1)}, {2, 3, from_ms(1)}});
+  flowing(0, 1, a_);
+  for (const uint32_t i : {2u, 3u}) {
+    mesh_.acquire(i, 7, a_);
+    stream(0, from_ms(100));
+    ASSERT_EQ(mesh_.only(i, 7).outcome, Outcome::ok) << i;
+  }
+  mesh_.both_ways(0, 2, {from_ms(1), 0, false});
+  stream(0, from_s(4));
+  for (const uint32_t i : {2u, 3u}) {
+    CoreEvent idle;
+    idle.kind = CoreEventKind::kFlowIdle;
+    idle.label = mesh_.newest_flow(i).label;
+    idle.flow = mesh_.newest_flow(i).flow;
+    mesh_.core_event(i, idle);
+  }
+  for (int i = 0; i < 500 && counter(2, MeshCounter::feeds_replaced) == 0; ++i) mesh_.run_for(from_ms(1));
+  mesh_.run_for(from_ms(3));
+  ASSERT_EQ(counter(3, MeshCounter::stalls), 1u) << "of the old way";
+  mesh_.acquire(3, 8, a_);
+  stream(0, from_ms(200));
+  EXPECT_EQ(mesh_.only(3, 8).outcome, Outcome::ok);
+  EXPECT_GT(mesh_.node(3).packets[8], 5u);
+  EXPECT_EQ(mesh_.count(3, HostEventKind::kEnded), 0u);
+  expect_nothing_asked();
+}
+
+// Node 0 publishes and does not answer for a while, so node 1 asks node 2 to ask further: who asks node 1 for
+// that is told that the question has come from there, which says nothing about a question of its own.
+class RelayLoopTest : public RelayChoiceTest {
+ protected:
+  // Until node 1 has said so; it takes 20 ms to get there.
+  void ask_in_a_circle(Nanos deadline) {
+    partial(4, {{0, 1, from_ms(1)}, {1, 2, from_ms(20)}, {2, 3, from_ms(1)}});
+    flowing(0, 1, a_);
+    mesh_.hint(2, a_, 3);
+    mesh_.node(0).deaf_control = true;
+    mesh_.acquire(1, 7, a_, deadline);
+    for (int i = 0; i < 3'000 && counter(1, MeshCounter::requests_looped) == 0; ++i)
+      mesh_.run_for(from_ms(1));
+    ASSERT_EQ(counter(1, MeshCounter::requests_looped), 1u);
+    mesh_.node(0).deaf_control = false;
+  }
+  void expect_media_from(core::NodeId id) {
+    stream(0, from_ms(500));
+    EXPECT_EQ(mesh_.only(2, 8).outcome, Outcome::ok);
+    EXPECT_EQ(mesh_.only(2, 8).node, id);
+    EXPECT_GT(mesh_.node(2).packets[8], 5u);
+    expect_nothing_asked();
+  }
+};
+
+TEST_F(RelayLoopTest, ANoThatWasFoundForAPeerOnTheWayIsNotRemembered) {
+  ask_in_a_circle(from_ms(170));  // some 10 ms before node 2 has to answer
+  mesh_.run_for(from_ms(22));
+  mesh_.acquire(2, 8, a_);
+  expect_media_from({2});
+}
+
+TEST_F(RelayLoopTest, WhoJoinsASearchForAPeerOnTheWayHasThatPeerAskedForItself) {
+  ask_in_a_circle(from_s(3));
+  mesh_.acquire(2, 8, a_);
+  expect_media_from({2});
+}
+
 }  // namespace
 }  // namespace trunkline::relay
