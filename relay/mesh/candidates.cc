@@ -97,12 +97,7 @@ void MeshState::ask_for_longer(uint32_t t) {
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
     const Ask& asked = asks[a];
     if (asked.state != AskState::kNegative || asked.outcome != Outcome::deadline) continue;
-    const Link& l = std::as_const(links)[asked.link];
-    const bool longer = asked.asked_until < track.search_deadline;
-    if (!longer || !l.can_ask() || now + l.rtt.smoothed() >= track.search_deadline) continue;
-    if (!may_repeat()) return;
-    rename_ask(a);
-    ask_again(a);
+    if (asked.asked_until < track.search_deadline && !ask_anew(a)) return;
   }
 }
 
@@ -111,13 +106,27 @@ void MeshState::ask_for_longer(uint32_t t) {
 void MeshState::ask_for_others(uint32_t t) {
   const Track& track = tracks[t];
   for (uint32_t a = track.asks.first; a != kNil; a = asks[a].of_track.next) {
-    const Link& l = std::as_const(links)[asks[a].link];
-    if (!asks[a].looped_for_peer() || has_passed(asks_for(track, l.node), l.node)) continue;
-    if (!l.can_ask() || now + l.rtt.smoothed() >= track.search_deadline) continue;
-    if (!may_repeat()) return;
-    rename_ask(a);
-    ask_again(a);
+    const core::NodeId node = std::as_const(links)[asks[a].link].node;
+    if (!asks[a].looped_for_peer() || has_passed(asks_for(track, node), node)) continue;
+    if (!ask_anew(a)) return;
   }
+}
+
+// Who said no is asked once more, if there is time, and to ask no further than those who wait now allow.
+// False: nobody may be asked again so soon.
+bool MeshState::ask_anew(uint32_t a) {
+  Ask& asked = asks[a];
+  const Track& track = tracks[asked.track];
+  const Link& l = std::as_const(links)[asked.link];
+  const uint8_t hops = asked.hop_limit == 0 ? uint8_t{0} : relay_hops(track);
+  const bool allowed = asked.hop_limit == 0 || hops > 0;
+  if (!allowed || !l.can_ask() || now + l.rtt.smoothed() >= track.search_deadline) return true;
+  if (!may_repeat()) return false;
+  if (hops > 0) put_off_serves(asked.track, hops);
+  rename_ask(a);
+  asked.hop_limit = hops;
+  ask_again(a);
+  return true;
 }
 
 bool MeshState::overdue(const Ask& asked) const {
@@ -262,6 +271,14 @@ uint8_t MeshState::relay_hops(const Track& track) const {
   return hops;
 }
 
+// Peers that may not wait for somebody who asks so many more nodes.
+void MeshState::put_off_serves(uint32_t t, uint8_t hops) {
+  for (uint32_t s = tracks[t].serves.first, next = kNil; s != kNil; s = next) {
+    next = serves[s].of_track.next;
+    if (serves[s].state == ServeState::kWaiting && serves[s].hop_limit <= hops) deny(s, {Outcome::busy});
+  }
+}
+
 // Whether that peer said that it is where we have no way to, and may ask there for us.
 bool MeshState::could_relay(const Track& track, const Ask& asked) const {
   const bool moved = asked.state == AskState::kNegative && asked.outcome == Outcome::moved;
@@ -298,10 +315,7 @@ bool MeshState::ask_relay(uint32_t t) {
   }
   if (best == kNil || track.relays >= kMaxRelays) return waiting;
   if (alone && (one_knows || asks[best].moved_generation == 0)) return waiting;
-  for (uint32_t s = track.serves.first, next = kNil; s != kNil; s = next) {
-    next = serves[s].of_track.next;
-    if (serves[s].state == ServeState::kWaiting && serves[s].hop_limit <= hops) deny(s, {Outcome::busy});
-  }
+  put_off_serves(t, hops);
   ++track.relays;
   counters.add(MeshCounter::relays_asked);
   rename_ask(best);

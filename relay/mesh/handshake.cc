@@ -110,8 +110,8 @@ void MeshState::begin_handshake(Link& l) {
 
 void MeshState::handshake_timer(Link& l) {
   if (l.step == HandshakeStep::kAwaitProof) {
-    // Ours comes when theirs has failed.
-    l.retry_at = l.exchange_at + kProof;
+    // Ours comes when theirs has failed: the last answer counts, but copies do not hold it up for ever.
+    l.retry_at = std::min(l.sent_at, l.exchange_at + kProof) + kProof;
     if (now < l.retry_at) return;
     if (l.made >= 0) remove_session(l, l.made);
     l.made = -1;
@@ -251,7 +251,10 @@ void MeshState::on_msg1(const Frame& frame) {
   if (stale) return refuse_stranger(frame, outlived(l->ordered_incarnation, theirs->incarnation));
   const uint64_t hash = hash_of(frame);
   if (l->message_length != 0 && l->peer_msg1 == hash && l->step != HandshakeStep::kAwaitMsg2) {
-    if (!l->answer_proven) return send_message(*l, frame.address);  // it was lost, or this is a copy
+    if (!l->answer_proven) {  // it was lost, or this is a copy
+      l->sent_at = now;
+      return send_message(*l, frame.address);
+    }
     if (l->alive) {
       counters.add(MeshCounter::handshakes_ignored);  // a copy: the answer has done its work
       return;
@@ -355,6 +358,7 @@ void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, ui
   l.made_cores = theirs.core_count;
   l.step = HandshakeStep::kAwaitProof;
   l.exchange_at = now;
+  l.sent_at = now;
   l.retry_at = now + kProof;
   send_message(l, frame.address);
 }

@@ -230,6 +230,7 @@ struct MeshState {
   void blame_the_silent(uint32_t t);
   void ask_for_longer(uint32_t t);
   void ask_for_others(uint32_t t);
+  bool ask_anew(uint32_t a);
   void eject(Link& l, const char* why);
   void returned(Link& l);
   bool shunned(const Link& l) const;
@@ -240,6 +241,7 @@ struct MeshState {
   void ask_everyone(uint32_t t);
   void retry_busy(uint32_t a);
   uint8_t relay_hops(const Track& track) const;
+  void put_off_serves(uint32_t t, uint8_t hops);
   bool could_relay(const Track& track, const Ask& asked) const;
   bool better_relay(const Ask& asked, const Ask& than) const;
   bool ask_relay(uint32_t t);

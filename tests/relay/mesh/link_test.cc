@@ -239,6 +239,26 @@ TEST_F(LinkTest, ANewIncarnationThatHearsNothingIsGivenUpAfterARoundTrip) {
   EXPECT_LE(run_until(1, false), from_ms(200 + 120 + 10)) << "a round trip, two heartbeats and a bit";
 }
 
+// Its answers are lost for most of the time that it waits for the proof; the one that arrives is proven
+// later.
+TEST_F(LinkTest, WhoAnswersOnceMoreWaitsForTheProofOfThat) {
+  constexpr Nanos kRtt = from_ms(320);
+  make(2);
+  mesh_.both_ways(0, 1, {kRtt / 2, 0, false});
+  Nanos first = core::kNever, arrives = core::kNever;
+  mesh_.lose_handshake = [&](std::span<const uint8_t> datagram) {
+    if (decode_header(datagram.data()).type != DatagramType::kHandshake2) return false;
+    first = std::min(first, mesh_.now());
+    if (mesh_.now() < first + from_ms(650)) return true;
+    arrives = std::min(arrives, mesh_.now());
+    return false;
+  };
+  mesh_.start_all();
+  for (int i = 0; i < 3'000 && !up(0, 1); ++i) mesh_.run_for(from_ms(1));
+  ASSERT_GT(arrives + kRtt, first + from_s(1)) << "after the time for the proof of the first";
+  EXPECT_LE(mesh_.now(), arrives + kRtt + from_ms(5));
+}
+
 // However long its answers once took. The exchange took longer than a round trip, too, because its first
 // messages were lost; and what answered the last of them is not there any more.
 TEST_F(LinkTest, ANewIncarnationIsWaitedForAsLongAsARoundTripTakesNowadays) {
