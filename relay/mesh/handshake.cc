@@ -143,11 +143,12 @@ void MeshState::handshake_timer(Link& l) {
 }
 
 // The link and the exchange that a datagram answers: its index is the one that our HELLO gave for core 0.
-// nullptr, and counted: there is none that waits for it.
-Link* MeshState::exchange_of(const Frame& frame, HandshakeStep step) {
+// nullptr, and counted: there is none that waits for it. Anybody may say such an index: until the message has
+// been read, it does not even have the link looked at in this step.
+const Link* MeshState::exchange_of(const Frame& frame, HandshakeStep step) {
   const uint32_t index = decode_header(frame.bytes.data()).session_index;
   const uint32_t slot = SessionIndex::slot(index);
-  Link* const l = slot / 2 < links.size() ? &links[slot / 2] : nullptr;
+  const Link* const l = slot / 2 < links.size() ? &std::as_const(links)[slot / 2] : nullptr;
   if (l != nullptr && l->step == step && l->made == static_cast<int8_t>(slot & 1) &&
       l->sessions[slot & 1].receive_index[0] == index) {
     return l;
@@ -157,24 +158,26 @@ Link* MeshState::exchange_of(const Frame& frame, HandshakeStep step) {
 }
 
 void MeshState::on_msg2(const Frame& frame) {
-  Link* const l = exchange_of(frame, HandshakeStep::kAwaitMsg2);
-  if (l == nullptr) return;
+  const Link* const asked = exchange_of(frame, HandshakeStep::kAwaitMsg2);
+  if (asked == nullptr) return;
   std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
-  const Handshake::Read read =
-      l->handshake->read(static_cast<uint8_t>(DatagramType::kHandshake2), after_header(bytes, frame.length));
+  const Handshake::Read read = asked->handshake->read(static_cast<uint8_t>(DatagramType::kHandshake2),
+                                                      after_header(bytes, frame.length));
+  if (!read.ok && !may_be_told(read.fault)) return counters.add(MeshCounter::handshakes_ignored);
+  Link* const l = &links[asked->id];
   if (may_be_told(read.fault)) {
     l->step = HandshakeStep::kIdle;
     l->made = -1;
     return refused(*l, certificate_refusal(read.fault));
   }
-  if (read.ok && payload_kind(read.payload) == PayloadKind::kRefusal) {
+  if (payload_kind(read.payload) == PayloadKind::kRefusal) {
     if (const std::optional<Refusal> refusal = decode_refusal(read.payload)) {
       l->step = HandshakeStep::kIdle;
       l->made = -1;
       return refused(*l, *refusal);
     }
   }
-  const std::optional<Hello> theirs = read.ok ? decode_hello(read.payload) : std::nullopt;
+  const std::optional<Hello> theirs = decode_hello(read.payload);
   if (!theirs || theirs->node != l->node) {
     counters.add(MeshCounter::handshakes_ignored);
     return;
@@ -203,11 +206,11 @@ void MeshState::on_msg2(const Frame& frame) {
 
 // Asked to show that it is where it says it is: the same msg1 again, with the cookie, at once.
 void MeshState::on_cookie(const Frame& frame) {
-  Link* const l = exchange_of(frame, HandshakeStep::kAwaitMsg2);
-  if (l == nullptr) return;
+  const Link* const asked = exchange_of(frame, HandshakeStep::kAwaitMsg2);
+  if (asked == nullptr) return;
   std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
-  if (l->handshake->read_cookie(after_header(bytes, frame.length), now)) {
-    l->retry_at = now;
+  if (asked->handshake->read_cookie(after_header(bytes, frame.length), now)) {
+    links[asked->id].retry_at = now;
   } else {
     counters.add(MeshCounter::handshakes_ignored);
   }
@@ -364,13 +367,15 @@ void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, ui
 }
 
 void MeshState::on_confirm(const Frame& frame) {
-  Link* const l = exchange_of(frame, HandshakeStep::kAwaitProof);
-  if (l == nullptr) return;
+  const Link* const answered = exchange_of(frame, HandshakeStep::kAwaitProof);
+  if (answered == nullptr) return;
   std::array<uint8_t, kMaxFrameBytes> bytes = frame.bytes;
-  const Handshake::Read read = l->handshake->read(static_cast<uint8_t>(DatagramType::kHandshakeConfirm),
-                                                  after_header(bytes, frame.length));
-  if (read.ok && read.payload.empty()) return proven(*l);
-  const std::optional<Refusal> refusal = read.ok ? decode_refusal(read.payload) : std::nullopt;
+  const Handshake::Read read = answered->handshake->read(
+      static_cast<uint8_t>(DatagramType::kHandshakeConfirm), after_header(bytes, frame.length));
+  if (!read.ok) return counters.add(MeshCounter::handshakes_ignored);
+  Link* const l = &links[answered->id];
+  if (read.payload.empty()) return proven(*l);
+  const std::optional<Refusal> refusal = decode_refusal(read.payload);
   if (!refusal) {
     counters.add(MeshCounter::handshakes_ignored);
     return;

@@ -72,7 +72,7 @@ struct MeshState {
   void begin_handshake(Link& l);
   void send_message(Link& l, const UdpAddress& to);
   void send_handshake(const UdpAddress& to, std::span<const uint8_t> datagram);
-  Link* exchange_of(const Frame& frame, HandshakeStep step);
+  const Link* exchange_of(const Frame& frame, HandshakeStep step);
   void handshake_timer(Link& l);
   void refused(Link& l, const Refusal& refusal);
   void refused_by_us(Link& l, const Refusal& refusal);
