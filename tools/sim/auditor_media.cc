@@ -128,7 +128,8 @@ void Auditor::begin_steady() {
       only = &p;
       ++live;
     }
-    if (live != 1) continue;
+    // What it was told of may have gone with its node, and an older one go on: that is not what it is fed.
+    if (live != 1 || only->generation != a.generation) continue;
     a.steady_from = only->sent;
     a.steady_came = 0;
   }
