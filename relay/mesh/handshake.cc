@@ -84,6 +84,7 @@ size_t MeshState::write_message(Link& l, DatagramType type, uint32_t index,
 }
 
 void MeshState::send_message(Link& l, const UdpAddress& to) {
+  l.sent_at = now;
   if (l.message_length != 0) send_handshake(to, std::span(l.message).first(l.message_length));
 }
 
@@ -128,7 +129,6 @@ void MeshState::handshake_timer(Link& l) {
   if (l.message_length != 0)
     l.handshake->stamp(std::span(l.message).subspan(kHeaderBytes, l.message_length - kHeaderBytes), now);
   send_message(l, l.configured);
-  l.sent_at = now;
   // Whoever was refused asks ever more seldom. What is lost is repeated as on any other link: the peer may
   // have another reason by now, or none.
   const Nanos longest = l.incompatible ? kLongestBackoff : kLongestRetry;
@@ -254,10 +254,7 @@ void MeshState::on_msg1(const Frame& frame) {
   if (stale) return refuse_stranger(frame, outlived(l->ordered_incarnation, theirs->incarnation));
   const uint64_t hash = hash_of(frame);
   if (l->message_length != 0 && l->peer_msg1 == hash && l->step != HandshakeStep::kAwaitMsg2) {
-    if (!l->answer_proven) {  // it was lost, or this is a copy
-      l->sent_at = now;
-      return send_message(*l, frame.address);
-    }
+    if (!l->answer_proven) return send_message(*l, frame.address);  // it was lost, or this is a copy
     if (l->alive) {
       counters.add(MeshCounter::handshakes_ignored);  // a copy: the answer has done its work
       return;
@@ -361,7 +358,6 @@ void MeshState::answer_msg1(Link& l, const Frame& frame, const Hello& theirs, ui
   l.made_cores = theirs.core_count;
   l.step = HandshakeStep::kAwaitProof;
   l.exchange_at = now;
-  l.sent_at = now;
   l.retry_at = now + kProof;
   send_message(l, frame.address);
 }

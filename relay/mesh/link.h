@@ -98,7 +98,7 @@ struct alignas(core::kCacheLine) Link {
   Nanos retry_at{};                              // send msg1 (again)
   Nanos retry_interval{};
   Nanos rekey_at = core::kNever;  // the session's keys are to be replaced then
-  Nanos sent_at{};                // when msg1, or the answer to one, was last sent
+  Nanos sent_at{};                // when `message` was last sent
   Nanos exchange_at{};            // when the exchange under way began
   uint32_t sends = 0;             // of this exchange's msg1
   uint64_t peer_msg1 = 0;      // hash of the msg1 that `message` answers: a repetition gets the same answer
