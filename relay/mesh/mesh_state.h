@@ -135,7 +135,7 @@ struct MeshState {
   bool pump_releases(Link& l);
   bool pump_changes(Link& l);
   bool pump_removals(Link& l);
-  Acquire request(const Link& l, const Ask& ask) const;
+  Acquire request(const Link& l, const Ask& ask, const Serve* serve) const;
   const Serve* asks_for(const Track& track, core::NodeId node) const;
   static bool has_passed(const Serve* serve, core::NodeId node);
   void sweep(Link& l);  // what the peer's last view does not contain

@@ -221,10 +221,11 @@ bool MeshState::pump_asks(Link& l) {
       over(a, died ? Outcome::link_down : Outcome::unauthorized, {});
       continue;
     }
-    if (!append(l, request(l, ask))) return false;
+    const Serve* const serve = asks_for(tracks[ask.track], l.node);
+    if (!append(l, request(l, ask, serve))) return false;
     counters.add(MeshCounter::requests_sent);
     ask.sent_session = l.session;
-    ask.passed = has_passed(asks_for(tracks[ask.track], l.node), l.node);
+    ask.passed = has_passed(serve, l.node);
     ask.asked_until = std::min(ask.asked_until, tracks[ask.track].search_deadline);
     l.next_ask = ask.of_link.next;
     if (ask.state == AskState::kOk) continue;
@@ -237,7 +238,8 @@ bool MeshState::pump_asks(Link& l) {
   return true;
 }
 
-Acquire MeshState::request(const Link& l, const Ask& ask) const {
+// `serve`: on whose behalf; nullptr: this node's own.
+Acquire MeshState::request(const Link& l, const Ask& ask, const Serve* serve) const {
   Acquire m;
   m.request_id = ask.id;
   m.track = ask.track_id;
@@ -249,7 +251,7 @@ Acquire MeshState::request(const Link& l, const Ask& ask) const {
   const Nanos left = tracks[ask.track].search_deadline - now - l.rtt.smoothed() - kBudgetMargin;
   m.budget_us = static_cast<uint32_t>(std::clamp<int64_t>(left.us(), 1, UINT32_MAX));
   // Whoever waits for us has passed these nodes already.
-  if (const Serve* const serve = asks_for(tracks[ask.track], l.node); serve != nullptr) {
+  if (serve != nullptr) {
     m.path = serve->path;
     m.path_length = std::min<uint8_t>(serve->path_length, kMaxPath - 1);
   }
