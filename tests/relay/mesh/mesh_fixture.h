@@ -70,6 +70,15 @@ class MeshNodeTest : public testing::Test {
     }
   }
 
+  // What a data core says of the flow that was opened last at node `i`.
+  CoreEvent of_flow(uint32_t i, CoreEventKind kind) {
+    CoreEvent e;
+    e.kind = kind;
+    e.label = mesh_.newest_flow(i).label;
+    e.flow = mesh_.newest_flow(i).flow;
+    return e;
+  }
+
   const core::TrackId a_ = test_track(1), b_ = test_track(2);
   MeshHarness mesh_;
 };

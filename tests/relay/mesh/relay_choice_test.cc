@@ -175,13 +175,7 @@ TEST_F(RelayChoiceTest, AFeedThatWasSilentOnTheOldWayIsNotBlamedOnTheNew) {
   }
   mesh_.both_ways(0, 2, {from_ms(1), 0, false});
   stream(0, from_s(4));
-  for (const uint32_t i : {2u, 3u}) {
-    CoreEvent idle;
-    idle.kind = CoreEventKind::kFlowIdle;
-    idle.label = mesh_.newest_flow(i).label;
-    idle.flow = mesh_.newest_flow(i).flow;
-    mesh_.core_event(i, idle);
-  }
+  for (const uint32_t i : {2u, 3u}) mesh_.core_event(i, of_flow(i, CoreEventKind::kFlowIdle));
   for (int i = 0; i < 500 && counter(2, MeshCounter::feeds_replaced) == 0; ++i) mesh_.run_for(from_ms(1));
   mesh_.run_for(from_ms(3));
   ASSERT_EQ(counter(3, MeshCounter::stalls), 1u) << "of the old way";

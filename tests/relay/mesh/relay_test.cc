@@ -21,14 +21,6 @@ class RelayTest : public MeshNodeTest {
     mesh_.start_all();
     mesh_.run_for(from_ms(500));
   }
-  // What a data core says of the flow that was opened last at node `i`.
-  CoreEvent of_flow(uint32_t i, CoreEventKind kind) {
-    CoreEvent e;
-    e.kind = kind;
-    e.label = mesh_.newest_flow(i).label;
-    e.flow = mesh_.newest_flow(i).flow;
-    return e;
-  }
   void tell_drain(uint32_t i, uint64_t successor) {
     HostCommand c;
     c.kind = HostCommandKind::kDrain;
