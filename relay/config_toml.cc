@@ -453,7 +453,9 @@ core::Result<NodeConfig> parse_config(std::string_view text, std::string_view fi
   TomlReader reader(file_name, TL_ECONFIG);
   if (const auto place = misplaced_letter(text)) {
     const toml::source_position at{place->line, place->column};
-    reader.fail({at, at, nullptr}, "", "a letter beyond ASCII, outside of quotes; put the text into quotes");
+    reader.fail({at, at, nullptr}, "",
+                "a letter beyond ASCII, outside of quotes or behind a backslash; put the text into quotes, "
+                "on one line");
     return reader.error();
   }
   const toml::parse_result parsed = toml::parse(text, file_name);

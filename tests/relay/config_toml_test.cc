@@ -83,10 +83,21 @@ TEST(ConfigToml, ALetterBeyondAsciiStandsInQuotesOrIsAnErrorWithItsPlace) {
   for (const char* wrong :
        {R"(a = "" é)", R"(a = '\' é)", R"(a = """""" é)", R"(a = "\\" é)", R"(a = '''b''''' é)"})
     EXPECT_NE(place(wrong), "none") << wrong;
+  for (const char* part_of_a_number :
+       {"a = 2x\"\u00e9\"", "a=-'\u00e9'", "a = 2=\"\u00e9\"", "a = [1\"\u00e9\"]"})
+    EXPECT_NE(place(part_of_a_number), "none") << part_of_a_number;
+  for (const char* behind_a_backslash : {"a = \"\"\"\\\u00e9\"\"\"", "a = \"\"\"b\\ \n \n\u00e9\"\"\""})
+    EXPECT_NE(place(behind_a_backslash), "none") << behind_a_backslash;
+  for (const char* fine :
+       {"a-2 = \"\u00e9\"", "a = [1, \"\u00e9\"]", "a = 1 # \u00e9", "a = \"\"\"b\\\n  c\u00e9\"\"\"",
+        "a = \"\"\"b\\\n\"\"\" # \u00e9", "a = \"\"\"b\\\\\u00e9\"\"\""})
+    EXPECT_EQ(place(fine), "none") << fine;
   const auto read = parse_config("[node]\nid = \u00e9\n", "f.toml");
   ASSERT_FALSE(read);
-  EXPECT_EQ(read.error().text,
-            "f.toml:2:6: a letter beyond ASCII, outside of quotes; put the text into quotes");
+  EXPECT_EQ(
+      read.error().text,
+      "f.toml:2:6: a letter beyond ASCII, outside of quotes or behind a backslash; put the text into quotes, "
+      "on one line");
 }
 
 TEST(ConfigToml, ReadsTheExampleWithEveryKey) {
