@@ -8,7 +8,11 @@ some seconds, and then goes on at 80 % of it:
     TRUNKLINE_E2E_SECONDS=600 python3 tests/e2e/sealed_load.py most
 
 Whatever is lost is told apart: what a node dropped (its statistics), what the kernel dropped for want of room in a socket
-of a node (/proc/net/udp) or of the receiver. Both ends and the two nodes share the machine's CPUs.
+of a node (/proc/net/udp) or of the receiver. Both ends and the two nodes share the machine's CPUs: where there is other
+work, let them go first, and see that the kernel then does not hold them (it says so if it would):
+
+    sysctl -w kernel.sched_rt_runtime_us=-1
+    TRUNKLINE_E2E_SECONDS=600 chrt -f 10 python3 tests/e2e/sealed_load.py most
 
 TRUNKLINE: the command. TRUNKLINE_MEDIA_LOAD: the sender and receiver (media_load.cc). TRUNKLINE_E2E_RATE: packets per
 second, instead of looking for the most.
@@ -103,6 +107,17 @@ def free_run(count):
     raise lab.Failed("no ports in a row are free")
 
 
+def say_whether_we_are_held():
+    """Real-time threads may have a part of each period; then they are stopped, longer than a socket's buffer holds."""
+    if os.sched_getscheduler(0) not in (os.SCHED_FIFO, os.SCHED_RR):
+        return
+    period, part = (int(pathlib.Path(f"/proc/sys/kernel/sched_rt_{name}_us").read_text(encoding="ascii"))
+                    for name in ("period", "runtime"))
+    if 0 <= part < period:
+        say(f"  beware: the kernel stops real-time threads for {(period - part) / 1000:.0f} ms when they had the rest of "
+            f"{period / 1000:.0f} ms of a CPU; packets lost may be its doing: sysctl -w kernel.sched_rt_runtime_us=-1")
+
+
 def clean(result):
     return not any(result[flaw] for flaw in FLAWS) and result["sink_drops"] == 0
 
@@ -146,6 +161,7 @@ def the_most(pair):
 def keys_are_replaced_each_two_seconds_under_load():
     seconds = int(os.environ.get("TRUNKLINE_E2E_SECONDS", SECONDS))
     rate = int(os.environ.get("TRUNKLINE_E2E_RATE", MODEST_PER_S))
+    say_whether_we_are_held()
     with lab.Lab() as bench:
         pair = Pair(bench)
         if "most" in sys.argv[1:]:
